@@ -1,0 +1,1 @@
+"""The generic floor: clocks, errors, queues, object stores, databases. Knows no run, item or agency."""

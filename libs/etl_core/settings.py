@@ -1,0 +1,45 @@
+"""Typed settings, read once at start; all faults are reported at once."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import BeforeValidator, ValidationError
+from pydantic_settings import BaseSettings
+
+from etl_core.errors import ConfigError
+
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
+
+
+def parse_duration(value: object) -> object:
+    """Read ``90``, ``90s``, ``1.5m``, ``2h``, ``14d`` (seconds where no unit is given); leave what is not text to the validator."""
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value.strip())
+        if not match:
+            msg = f"{value!r} is not a duration such as 90s, 5m, 2h or 14d"
+            raise ValueError(msg)
+        return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+    return value
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+"""A timedelta that environment variables spell as ``90s``, ``5m``, ``2h``, ``14d``."""
+
+
+def load(kind: type[S], **overrides: Any) -> S:  # noqa: ANN401 - the fields' own types are checked by pydantic
+    """Return the settings, or raise one ConfigError that lists every fault with its variable's name."""
+    try:
+        return kind(**overrides)
+    except ValidationError as error:
+        prefix = str(kind.model_config.get("env_prefix", ""))
+        faults = [
+            f"{prefix}{'_'.join(str(part) for part in fault['loc'])}".upper() + f": {fault['msg']}"
+            for fault in error.errors()
+        ]
+        raise ConfigError("; ".join(faults), where="settings", way_out="set these environment variables") from None

@@ -1,0 +1,165 @@
+"""The composition root that a job, a worker or a controller builds: settings in, ready parts out, every part injectable."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Self
+
+from etl_core.clock import Clock, SystemClock
+from etl_core.errors import ConfigError
+from etl_core.settings import load
+from pipeline_processing.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from etl_core.aws import AwsClients
+    from etl_core.database import Database
+    from etl_core.objects import ObjectStore
+    from etl_core.queue import Queue
+    from pipeline_processing.repositories.attachments import AttachmentRepository
+    from pipeline_processing.repositories.employment_history import EmploymentHistoryRepository
+
+LaneName = Literal["live", "backfill"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A queue with its dead-letter queue; work in one lane can not starve another's."""
+
+    name: LaneName
+    queue: Queue
+    dead_letters: Queue
+
+
+class ServiceHandler:
+    """Make each part once, on first use, and close it on exit.
+
+    Give a part to the constructor and it is used instead of the real one: ``stores`` and ``queues`` map a bucket's or queue's name to an adapter.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        clock: Clock | None = None,
+        stores: Callable[[str], ObjectStore] | None = None,
+        queues: Callable[[str], Queue] | None = None,
+        database: Database | None = None,
+    ) -> None:
+        self.settings = settings or load(Settings)
+        self.clock = clock or SystemClock()
+        self._make_store = stores
+        self._make_queue = queues
+        self._database = database
+        self._aws: AwsClients | None = None
+        self._stores: dict[str, ObjectStore] = {}
+        self._queues: dict[str, Queue] = {}
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Open nothing yet: parts are made on first use."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close what was made, in reverse order."""
+        await self._stack.aclose()
+
+    @property
+    def aws(self) -> AwsClients:
+        """Return the AWS clients, closed on exit."""
+        if self._aws is None:
+            from etl_core.aws import AwsClients  # noqa: PLC0415 - the SDK takes half a second to import
+
+            self._aws = AwsClients()
+            self._stack.push_async_callback(self._aws.aclose)
+        return self._aws
+
+    def store(self, bucket: str) -> ObjectStore:
+        """Return the store bound to ``bucket``."""
+        if bucket not in self._stores:
+            if self._make_store is None:
+                from etl_core.objects.s3 import S3Store  # noqa: PLC0415 - see aws
+
+                self._stores[bucket] = S3Store(self.aws, bucket)
+            else:
+                self._stores[bucket] = self._make_store(bucket)
+        return self._stores[bucket]
+
+    def queue(self, address: str) -> Queue:
+        """Return the queue with this name or URL."""
+        if address not in self._queues:
+            if self._make_queue is None:
+                from etl_core.queue.sqs import SqsQueue  # noqa: PLC0415 - see aws
+
+                self._queues[address] = SqsQueue(self.aws, address)
+            else:
+                self._queues[address] = self._make_queue(address)
+        return self._queues[address]
+
+    @property
+    def control(self) -> ObjectStore:
+        """Return the control bucket's store."""
+        bucket = self.settings.control_bucket
+        if not bucket:
+            raise ConfigError(
+                "no control bucket",
+                where="settings",
+                way_out="set PIPELINE_CONTROL_BUCKET, or `pipeline-processing local up` for a local stack",
+            )
+        return self.store(bucket)
+
+    async def lane(self, name: LaneName) -> Lane:
+        """Return a lane; its dead-letter queue is the one that the queue's redrive policy names."""
+        address = self.settings.live_queue if name == "live" else self.settings.backfill_queue
+        variable = f"PIPELINE_{name.upper()}_QUEUE"
+        if not address:
+            raise ConfigError(
+                f"no queue for the {name} lane", where="settings", way_out=f"set {variable} to a queue's name or URL"
+            )
+        queue = self.queue(address)
+        policy = await queue.policy()
+        if not policy.dead_letter_queue:
+            raise ConfigError(
+                f"queue {queue.name} has no dead-letter queue",
+                where=variable,
+                way_out="give it a redrive policy with maxReceiveCount ≥ attempts + 2",
+            )
+        return Lane(name, queue, self.queue(policy.dead_letter_queue))
+
+    @property
+    def database(self) -> Database:
+        """Return the database, whose pool opens on first use and closes on exit."""
+        if self._database is None:
+            url = self.settings.database_url
+            if url is None:
+                raise ConfigError(
+                    "no database",
+                    where="settings",
+                    way_out="set PIPELINE_DATABASE_URL=postgresql://user:password@host:port/database",
+                )
+            from etl_core.database import Database  # noqa: PLC0415 - asyncpg is the optional extra `db`
+
+            self._database = Database(
+                url.get_secret_value(), statement_cache_size=self.settings.database_statement_cache
+            )
+            self._stack.push_async_callback(self._database.aclose)
+        return self._database
+
+    @property
+    def attachments(self) -> AttachmentRepository:
+        """Return the repository of attachments and agencies."""
+        from pipeline_processing.repositories.attachments import AttachmentRepository  # noqa: PLC0415 - see database
+
+        return AttachmentRepository(self.database, queries_dir=self.settings.queries_dir)
+
+    @property
+    def employment_history(self) -> EmploymentHistoryRepository:
+        """Return the repository of employment histories."""
+        from pipeline_processing.repositories.employment_history import EmploymentHistoryRepository  # noqa: PLC0415 - see database
+
+        return EmploymentHistoryRepository(self.database, queries_dir=self.settings.queries_dir)

@@ -1,0 +1,87 @@
+"""The product's settings: environment variables ``PIPELINE_*``. Credentials, region and endpoint are the AWS SDK's own variables."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path  # noqa: TC003 - pydantic evaluates the annotations
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from etl_core.settings import Duration  # noqa: TC001 - pydantic evaluates the annotations
+
+
+class Settings(BaseSettings):
+    """Everything that a deployment may set. Reading it makes no connection."""
+
+    model_config = SettingsConfigDict(env_prefix="PIPELINE_", extra="ignore", frozen=True)
+
+    control_bucket: str | None = Field(default=None, description="Bucket of run records: manifests, markers, reports.")
+    control_prefix: str = Field(default="pipeline", description="Prefix inside the control bucket.")
+    source_bucket: str | None = Field(default=None, description="Default source bucket of jobs that copy.")
+    destination_bucket: str | None = Field(default=None, description="Default destination bucket of jobs that copy.")
+
+    live_queue: str | None = Field(
+        default=None, description="Name or URL of the live lane's queue; its DLQ is the one of its redrive policy."
+    )
+    backfill_queue: str | None = Field(default=None, description="Name or URL of the backfill lane's queue.")
+
+    database_url: SecretStr | None = Field(default=None, description="postgresql://user:password@host:port/database")
+    database_statement_cache: int = Field(
+        default=100, ge=0, description="Prepared statements kept a connection; 0 behind PgBouncer."
+    )
+    queries_dir: Path | None = Field(default=None, description="Folder of SQL files that replace the built-in queries.")
+
+    lease: Duration = Field(
+        default=timedelta(minutes=5),
+        gt=timedelta(0),
+        le=timedelta(hours=12),
+        description="Visibility of a received message.",
+    )
+    heartbeat: Duration = Field(
+        default=timedelta(seconds=60),
+        gt=timedelta(0),
+        description="How often leases are renewed; at most a third of the lease.",
+    )
+    receive_wait: Duration = Field(
+        default=timedelta(seconds=10), ge=timedelta(0), le=timedelta(seconds=20), description="Long-poll wait."
+    )
+    max_attempts: int = Field(
+        default=5, ge=1, description="Attempts before an item is buried; maxReceiveCount must exceed it by two."
+    )
+    backoff_base: Duration = Field(
+        default=timedelta(seconds=2), gt=timedelta(0), description="First retry's longest wait."
+    )
+    backoff_cap: Duration = Field(
+        default=timedelta(minutes=15), gt=timedelta(0), description="Longest wait between retries."
+    )
+
+    worker_concurrency: int = Field(default=8, ge=1, le=1000, description="Items in work at once in one worker.")
+    worker_receivers: int = Field(default=2, ge=1, le=64, description="Concurrent long polls of one worker.")
+    drain: Duration = Field(
+        default=timedelta(seconds=40), ge=timedelta(0), description="How long a stopping worker lets held items finish."
+    )
+    grace: Duration = Field(
+        default=timedelta(seconds=60), gt=timedelta(0), description="The platform's time from SIGTERM to SIGKILL."
+    )
+    health_host: str = Field(default="0.0.0.0", description="Address of /healthz, /readyz and /metrics.")  # noqa: S104 - a pod's probes come from outside it
+    health_port: int = Field(
+        default=8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics; 0 picks a free one."
+    )
+
+    stall_after: Duration = Field(
+        default=timedelta(minutes=10),
+        gt=timedelta(0),
+        description="No progress and an empty queue this long: re-enqueue what is pending.",
+    )
+    poll: Duration = Field(
+        default=timedelta(seconds=5), gt=timedelta(0), description="How often a waiting controller looks."
+    )
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe level that is logged."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="One JSON object a line, or text for a terminal."
+    )
