@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class EntryFailure:
-    """Why one entry of a batch failed. ``index`` is its position in the call; ``transient`` says that the same entry may succeed later."""
+    """Why one entry of a batch failed.
+
+    ``index`` is its position in the call; ``transient`` says that the same entry may succeed later.
+    """
 
     index: int
     code: str

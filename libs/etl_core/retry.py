@@ -10,7 +10,8 @@ from datetime import timedelta
 class Backoff:
     """Capped exponential backoff with full jitter.
 
-    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015: ``random(0, min(cap, base * 2**n))``.
+    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015:
+    ``random(0, min(cap, base * 2**n))``.
     ``floor`` keeps a wait from being zero where an immediate retry would only meet the same fault.
     """
 
@@ -19,7 +20,10 @@ class Backoff:
     floor: timedelta = timedelta(seconds=0)
 
     def delay(self, attempt: int, jitter: float) -> timedelta:
-        """Return the wait after the ``attempt``-th failure (1 is the first); ``jitter`` is drawn uniformly from [0, 1)."""
+        """Return the wait after the ``attempt``-th failure (1 is the first).
+
+        ``jitter`` is drawn uniformly from [0, 1).
+        """
         if attempt < 1:
             msg = f"attempt counts from 1, got {attempt}"
             raise ValueError(msg)

@@ -16,7 +16,10 @@ _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, 
 
 
 def parse_duration(value: object) -> object:
-    """Read ``90``, ``90s``, ``1.5m``, ``2h``, ``14d`` (seconds where no unit is given); leave what is not text to the validator."""
+    """Read ``90``, ``90s``, ``1.5m``, ``2h``, ``14d`` (seconds where no unit is given).
+
+    Leave what is not text to the validator.
+    """
     if isinstance(value, str):
         match = _DURATION.fullmatch(value.strip())
         if not match:

@@ -23,11 +23,17 @@ class Job(Protocol):
         ...
 
     def parse(self, argv: Sequence[str]) -> Mapping[str, Json]:
-        """Return the run's spec: every parameter by name, as JSON; equal arguments give equal specs. Exits as argparse does; ConfigError for a wrong set."""
+        """Return the run's spec: every parameter by name, as JSON; equal arguments give equal specs.
+
+        Exits as argparse does; ConfigError for a wrong set.
+        """
         ...
 
     def plan(self, spec: Mapping[str, Json], services: ServiceHandler) -> AsyncIterator[Item]:
-        """Yield the run's items in any order, in bounded memory. Raises ConfigError where the spec names what does not exist."""
+        """Yield the run's items in any order, in bounded memory.
+
+        Raises ConfigError where the spec names what does not exist.
+        """
         ...
 
     def processors(self, services: ServiceHandler) -> Sequence[Processor]:
@@ -37,5 +43,8 @@ class Job(Protocol):
     async def publish(
         self, run_id: str, spec: Mapping[str, Json], results: AsyncIterator[Gathered], services: ServiceHandler
     ) -> Published:
-        """Make the run's outputs visible in one atomic step, once however often it is called; ``results`` has every manifest item, sorted by id."""
+        """Make the run's outputs visible in one atomic step, once however often it is called.
+
+        ``results`` has every manifest item, sorted by id.
+        """
         ...

@@ -36,8 +36,8 @@ class RunLayout:
     def __post_init__(self) -> None:
         """Refuse a run id that could not be told apart in a key."""
         if not RUN_ID.fullmatch(self.run_id):
-            msg = f"run id {self.run_id!r}: letters, digits, '.', '_' and '-', 1 to 128 of them, starting with a letter or digit"
-            raise ValueError(msg)
+            rule = "1 to 128 letters, digits, '.', '_' and '-', starting with a letter or digit"
+            raise ValueError(f"run id {self.run_id!r}: {rule}")
 
     @property
     def root(self) -> str:
@@ -55,7 +55,10 @@ class RunLayout:
         return f"{self.root}manifest.json"
 
     def manifest_part(self, number: int, digest: str) -> str:
-        """Return a part's key. ``digest`` (hex SHA-256 of the part's bytes) keeps two planners from mixing their parts (law 3)."""
+        """Return a part's key.
+
+        ``digest`` (hex SHA-256 of the part's bytes) keeps two planners from mixing their parts (law 3).
+        """
         return f"{self.root}manifest/{number:05d}-{digest[:12]}.jsonl.zst"
 
     @property

@@ -29,7 +29,8 @@ def item_id_of(processor: str, agency_id: str, payload: Mapping[str, Json]) -> s
 class Item:
     """One unit of work: a file, a pack of small files, or an agency.
 
-    ``payload`` names the inputs with their version or ETag and the parameters; it is all that a processor gets, so it must hold
+    ``payload`` names the inputs with their version or ETag and the parameters; it is all that a processor gets, so it
+    must hold
     everything that changes the outcome. ``inputs`` counts what it stands for (the files of a pack; else 1).
     """
 
@@ -112,7 +113,10 @@ class Processor(Protocol):
         ...
 
     async def process(self, item: Item) -> ItemResult:
-        """Do the item's work, idempotently, and return what came of it; raise Transient or Permanent where it can not be done. Never acks."""
+        """Do the item's work, idempotently, and return what came of it.
+
+        Raise Transient or Permanent where it can not be done. Never acks.
+        """
         ...
 
 
@@ -147,7 +151,10 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a job's publish did. ``commit`` names the one atomic step; ``changed`` is False when it had been done before."""
+    """What a job's publish did.
+
+    ``commit`` names the one atomic step; ``changed`` is False when it had been done before.
+    """
 
     commit: str
     changed: bool

@@ -1,4 +1,7 @@
-"""The composition root that a job, a worker or a controller builds: settings in, ready parts out, every part injectable."""
+"""The composition root that a job, a worker or a controller builds.
+
+Settings in, ready parts out, every part injectable.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,8 @@ class Lane:
 class ServiceHandler:
     """Make each part once, on first use, and close it on exit.
 
-    Give a part to the constructor and it is used instead of the real one: ``stores`` and ``queues`` map a bucket's or queue's name to an adapter.
+    Give a part to the constructor and it is used instead of the real one: ``stores`` and
+    ``queues`` map a bucket's or queue's name to an adapter.
     """
 
     def __init__(
@@ -160,6 +164,8 @@ class ServiceHandler:
     @property
     def employment_history(self) -> EmploymentHistoryRepository:
         """Return the repository of employment histories."""
-        from pipeline_processing.repositories.employment_history import EmploymentHistoryRepository  # noqa: PLC0415 - see database
+        from pipeline_processing.repositories.employment_history import (  # noqa: PLC0415 - see database
+            EmploymentHistoryRepository,
+        )
 
         return EmploymentHistoryRepository(self.database, queries_dir=self.settings.queries_dir)

@@ -1,4 +1,7 @@
-"""The product's settings: environment variables ``PIPELINE_*``. Credentials, region and endpoint are the AWS SDK's own variables."""
+"""The product's settings: environment variables ``PIPELINE_*``.
+
+Credentials, region and endpoint are the AWS SDK's own variables.
+"""
 
 from __future__ import annotations
 

@@ -6,11 +6,11 @@ A store is bound to one bucket. Keys are exact: no store normalises, trims or de
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+    from datetime import datetime
 
     from etl_core.batch import BatchReport
 
@@ -26,7 +26,10 @@ DELETE_LIMIT: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
-    """An object somewhere, pinned: a read or copy through it fails with PreconditionFailed when the ETag is another by now."""
+    """An object somewhere, pinned.
+
+    A read or copy through it fails with PreconditionFailed when the ETag is another by now.
+    """
 
     bucket: str
     key: str
@@ -36,7 +39,9 @@ class ObjectRef:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What a store says of an object. ``etag`` has no quotes; ``checksums`` maps S3's names (``SHA256``, ``CRC64NVME``) to base64.
+    """What a store says of an object.
+
+    ``etag`` has no quotes; ``checksums`` maps S3's names (``SHA256``, ``CRC64NVME``) to base64.
 
     A listing fills key, size, etag, modified and storage_class only.
     """
@@ -64,7 +69,10 @@ class Blob:
 
 
 class ObjectStore(Protocol):
-    """One bucket. All calls raise the errors of `etl_core.errors`; a missing bucket is ConfigError, a missing key NotFound."""
+    """One bucket.
+
+    All calls raise the errors of `etl_core.errors`; a missing bucket is ConfigError, a missing key NotFound.
+    """
 
     @property
     def bucket(self) -> str:
@@ -92,12 +100,16 @@ class ObjectStore(Protocol):
     async def put_if_absent(self, key: str, body: bytes, *, content_type: str | None = None) -> str:
         """Create ``key`` and return its ETag.
 
-        Never retried inside: PreconditionFailed = something is there (perhaps by this very call: read it back), Conflict = try again, ReplyLost = unknown.
+        Never retried inside: PreconditionFailed = something is there (perhaps by this very call: read it back),
+        Conflict = try again, ReplyLost = unknown.
         """
         ...
 
     async def put_if_match(self, key: str, body: bytes, *, etag: str, content_type: str | None = None) -> str:
-        """Replace ``key`` only if its ETag still is ``etag``; return the new ETag. Errors as for `put_if_absent`; NotFound when it is gone."""
+        """Replace ``key`` only if its ETag still is ``etag``; return the new ETag.
+
+        Errors as for `put_if_absent`; NotFound when it is gone.
+        """
         ...
 
     async def upload(
@@ -112,7 +124,9 @@ class ObjectStore(Protocol):
         ...
 
     async def copy(self, source: ObjectRef, key: str, *, info: ObjectInfo, metadata: Mapping[str, str]) -> ObjectInfo:
-        """Copy on the server's side, pinned to ``source``; ``info`` is the source's `head` (size, headers), ``metadata`` replaces the user metadata.
+        """Copy on the server's side, pinned to ``source``.
+
+        ``info`` is the source's `head` (size, headers), ``metadata`` replaces the user metadata.
 
         Tags are carried. Over `COPY_LIMIT` by parallel ranges. PreconditionFailed when the source is another by now.
         Returns the destination's `head`.

@@ -1,7 +1,9 @@
 """What the product asks of a queue; `sqs` and `memory` answer it and pass one contract suite.
 
-Semantics are those of an SQS standard queue: at least once, unordered, a received message is invisible for its lease and comes back afterwards.
-Every batch call returns a report with one entry per input: a batch is never all or nothing, and its failures must be read.
+Semantics are those of an SQS standard queue: at least once, unordered, a received message is invisible for its lease
+and comes back afterwards.
+Every batch call returns a report with one entry per input: a batch is never all or nothing, and its failures must be
+read.
 """
 
 from __future__ import annotations
@@ -85,14 +87,19 @@ class Queue(Protocol):
         ...
 
     async def receive(self, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
-        """Return up to min(``limit``, 10) deliveries, waiting up to ``wait`` (≤ 20 s) for the first; empty does not mean that the queue is.
+        """Return up to min(``limit``, 10) deliveries, waiting up to ``wait`` (≤ 20 s) for the first.
+
+        An empty answer does not mean that the queue is empty.
 
         Raises Transient or ConfigError (no such queue, denied).
         """
         ...
 
     async def send(self, messages: Sequence[Message]) -> BatchReport:
-        """Send; full batches in parallel, split by count and by bytes. An entry may have been sent although it is reported failed."""
+        """Send; full batches in parallel, split by count and by bytes.
+
+        An entry may have been sent although it is reported failed.
+        """
         ...
 
     async def extend(self, receipts: Sequence[str], lease: timedelta) -> BatchReport:

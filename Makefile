@@ -1,0 +1,71 @@
+# Every target sets up what it needs in .venv; nothing else has to be installed but Python >= 3.11.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+TESTS  ?= tests/unit tests/contract tests/architecture tests/integration tests/scenario
+JOBS   ?= 2
+SHELL  := /bin/bash
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lock setup setup-dev format lint types imports package clean
+
+help: ## Show this help
+	@awk 'BEGIN {FS = ":.*## "; print "make TARGET\n"} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+
+demo: setup ## Run the main job on the embedded stack, end to end, in under 90 s
+	$(BIN)/pipeline-processing demo
+
+test: setup-dev ## Run every test (unit, contract, architecture, integration, scenario)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+
+check: setup-dev lint types imports package ## Run the static checks: ruff, mypy --strict, import-linter, package build
+
+lint: setup-dev ## Check style and formatting (ruff, all rules)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup-dev ## Check types (mypy --strict)
+	$(BIN)/mypy
+
+imports: setup-dev ## Check who imports whom (import-linter)
+	$(BIN)/lint-imports --config pyproject.toml
+
+package: setup-dev ## Build the wheel and check that it holds every package
+	$(BIN)/python tests/architecture/wheel_contents.py
+
+bench: setup-dev ## Measure throughput and memory; prints a table (not a test)
+	$(BIN)/python -m tests.bench
+
+format: setup-dev ## Rewrite the code in the project's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup-dev ## Rewrite requirements.lock and requirements-dev.lock from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --extra db --extra local pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --all-extras --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
+
+setup: $(VENV)/.runtime ## Make .venv with what the product needs
+
+setup-dev: $(VENV)/.dev ## Make .venv with what its developers need, too
+
+# Debian's Python comes without ensurepip: then the machine's own pip fills the new environment.
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than Python 3.11 (set PYTHON=...)" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(VENV)/bin/python install --quiet pip; }
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
+	@echo "setting up $(VENV) (once)"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	@echo "setting up the developers' tools (once)"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@touch $@
+
+clean: ## Remove the environment, caches and the local stack's data
+	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build
