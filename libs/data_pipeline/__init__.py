@@ -1,1 +1,1 @@
-"""."""
+"""The old names of the command line: thin aliases, nothing else."""

@@ -1,1 +1,1 @@
-"""."""
+"""The command line. It imports nothing heavy before it knows which command was asked for."""

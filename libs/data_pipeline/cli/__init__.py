@@ -1,0 +1,1 @@
+"""`data-pipeline …`, as it was called before."""
