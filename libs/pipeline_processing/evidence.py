@@ -30,7 +30,7 @@ class FailureRecord:
     processor: str
     agency_id: str
     attempt: int
-    """Counted since the item was planned or last redriven; the record's number in its key counts over the run's life."""
+    """Counted since the item was planned or last redriven; the number in the key counts over the run's life."""
     nonce: str
     failure: Failure
     worker: str

@@ -20,6 +20,13 @@ BODY_LIMIT: Final = 240 * 1024
 """Bytes of body above which the payload stays in the manifest (claim check): four such messages fill a batch, and what
 error and trace attributes add still fits into the service's limit."""
 
+TRACEPARENT: Final = "traceparent"
+PROCESSOR: Final = "processor"
+RESUMED: Final = "resumed"
+"""Attribute (any value) of a message that a repeated scatter sent: the item may be done already, so look first."""
+ERROR: Final = "error"
+"""Attribute that a dead letter carries: JSON, written by `pipeline_processing.settler`."""
+
 
 class MalformedMessage(ValueError):  # noqa: N818 - the outcome it becomes has this name
     """The body is not an item message of a version that this code reads; ``reason`` holds no payload."""
