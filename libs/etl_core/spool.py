@@ -25,8 +25,8 @@ _READ_BUFFER: Final = 64 * 1024
 class SortedSpool:
     """Takes entries in any order, gives them back sorted by key (then value), in about ``memory`` bytes.
 
-    Use it as a context manager: its temporary folder (inside ``folder``, or the system's) goes when it closes. It can be
-    iterated any number of times, one iteration at a time; an entry added in between is seen by the next one.
+    Use it as a context manager: its temporary folder (inside ``folder``, or the system's) goes when it closes. It can
+    be iterated any number of times, one iteration at a time; an entry added in between is seen by the next one.
     ``unique`` collapses entries equal in key *and* value. Raises OSError when the disk is full.
     """
 

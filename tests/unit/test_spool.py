@@ -53,9 +53,14 @@ def test_it_can_be_read_twice_and_added_to_in_between() -> None:
     assert [(b"a", b""), (b"b", b"")] == second
 
 
-def test_its_folder_is_gone_afterwards_even_after_an_error(tmp_path: Path) -> None:
-    with pytest.raises(TypeError), SortedSpool(memory=1, folder=tmp_path) as spool:
+def fill_and_fail(folder: Path) -> None:
+    with SortedSpool(memory=1, folder=folder) as spool:
         spool.add(b"k", b"v")
-        assert list(tmp_path.iterdir())
+        assert 1 == len(list(folder.iterdir()))
         spool.add(b"k", "text")  # type: ignore[arg-type] # the error under test
+
+
+def test_its_folder_is_gone_afterwards_even_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        fill_and_fail(tmp_path)
     assert [] == list(tmp_path.iterdir())
