@@ -45,6 +45,11 @@ class RunLayout:
         return f"{runs_prefix(self.prefix)}{self.run_id}/"
 
     @property
+    def past(self) -> str:
+        """Return a ``start_after`` that skips all of the run's keys."""
+        return f"{self.root}~"
+
+    @property
     def run(self) -> str:
         """Return the key of the run's state."""
         return f"{self.root}run.json"
