@@ -1,0 +1,40 @@
+"""Serves the patched endpoint on a socket that the parent has bound already."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from pathlib import Path
+
+
+def main(argv: list[str]) -> None:
+    """Serve until SIGTERM; ministack reads the rest of its settings from the environment."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--socket", type=int, required=True, help="file descriptor of a bound TCP socket")
+    parser.add_argument("--pid-file", type=Path, required=True)
+    options = parser.parse_args(argv)
+    options.pid_file.write_text(f"{os.getpid()}\n")
+
+    import uvicorn  # noqa: PLC0415 - after the pid file, so that even a start that hangs can be found
+    from ministack.app import app  # noqa: PLC0415 - reads the environment when it is imported
+
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,  # a long poll would hold a stop up for its 20 s
+        limit_concurrency=None,
+    )
+    with socket.socket(fileno=options.socket) as listener:
+        uvicorn.Server(config).run(sockets=[listener])
+    sys.stdout.flush()
+    os._exit(0)  # ministack's scheduler threads are not daemons that end by themselves
