@@ -125,6 +125,11 @@ def decode(body: str) -> ItemMessage:
     return message
 
 
+def rebase(body: str, attempt_base: int) -> str:
+    """Return the same item message with its attempts counted from ``attempt_base``; ``body`` is one that `decode` reads."""
+    return orjson.dumps({**orjson.loads(body), "attempt_base": attempt_base}).decode()
+
+
 def _payload(document: Mapping[str, Json]) -> Mapping[str, Json] | Claim:
     payload, claim = document.get("payload"), document.get("claim")
     if isinstance(payload, dict) and claim is None:
