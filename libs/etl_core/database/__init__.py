@@ -12,7 +12,7 @@ from etl_core.database.faults import URL_FORM, may_show_values, translate
 from etl_core.errors import ConfigError, Unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 
     from asyncpg.pool import Pool, PoolConnectionProxy
     from asyncpg.prepared_stmt import PreparedStatement
@@ -73,7 +73,7 @@ class Database:
         prefetch: int = PREFETCH,
         columns: Sequence[str] | None = None,
         where: str = "",
-    ) -> AsyncIterator[Record]:
+    ) -> AsyncGenerator[Record, None]:
         """Yield rows from a server-side cursor in a read-only transaction on one snapshot, ``prefetch`` held at once.
 
         With ``columns``, a query that returns others is a ConfigError (at ``where``) before the first row.
@@ -135,8 +135,10 @@ def _connecting() -> Iterator[None]:
             yield
     except OSError as error:
         raise Unreachable(f"the database takes no connection: {type(error).__name__}") from error
-    except ValueError as error:
-        raise ConfigError("the database URL is not one", where="database", way_out=URL_FORM) from error
+    except ValueError:
+        raise ConfigError(
+            "the database URL is not one", where="database", way_out=URL_FORM
+        ) from None  # it quotes the URL, and so a password
 
 
 @contextmanager

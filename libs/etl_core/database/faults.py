@@ -75,8 +75,10 @@ def translate(error: Exception) -> EtlError | None:
 
 
 def may_show_values(error: Exception) -> bool:
-    """Say whether the vendor's message may quote what is in a row: data errors and violated constraints do."""
-    return isinstance(error, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError)
+    """Say whether the vendor's message may quote what is in a row, or the URL with its password."""
+    return isinstance(
+        error, asyncpg.DataError | asyncpg.IntegrityConstraintViolationError | asyncpg.ClientConfigurationError
+    )
 
 
 def _code(error: Exception) -> str:

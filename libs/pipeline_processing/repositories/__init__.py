@@ -1,1 +1,1 @@
-"""."""
+"""SQL, and only here: what the product reads from Postgres, by named queries."""
