@@ -179,8 +179,8 @@ class Runs:
     async def move(self, run: Run, to: RunState, *, leaving: RunState, **changes: Any) -> Run:  # noqa: ANN401 - Run's fields
         """Change the run from ``leaving`` to ``to``.
 
-        Superseded when the stored record is not ``run`` any more; ConfigError when ``run`` is not in ``leaving``, or there is
-        no such step.
+        Superseded when the stored record is not ``run`` any more; ConfigError when ``run`` is not in ``leaving``, or
+        there is no such step.
         """
         if run.state != leaving or to not in TRANSITIONS[leaving]:
             raise ConfigError(f"run {run.run_id} is {run.state}: it can not go from {leaving} to {to}")
