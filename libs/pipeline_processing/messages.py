@@ -126,7 +126,7 @@ def decode(body: str) -> ItemMessage:
 
 
 def rebase(body: str, attempt_base: int) -> str:
-    """Return the same item message with its attempts counted from ``attempt_base``; ``body`` is one that `decode` reads."""
+    """Return the same message with its attempts counted from ``attempt_base``; ``body`` is one that `decode` reads."""
     return orjson.dumps({**orjson.loads(body), "attempt_base": attempt_base}).decode()
 
 

@@ -1,0 +1,170 @@
+"""`pipeline-processing dlq list|show|redrive`: arguments in, parts wired, answers out."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+from typing import TYPE_CHECKING, Final
+
+from etl_core.errors import ConfigError
+from pipeline_operator.redrive import Redrive, Selection, Tally
+from pipeline_operator.reports import list_letters, print_tally, show_letters
+from pipeline_processing.cli.exits import DONE, FAILED, PARTLY, guarded
+from pipeline_processing.cli.terminal import confirmed
+from pipeline_processing.records import Records
+from pipeline_processing.service_handler import ServiceHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline_processing.service_handler import Lane
+
+LIST_LIMIT: Final = 10_000
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one dlq command; return an exit code."""
+    options = _parser().parse_args(argv)
+    return guarded(lambda: asyncio.run(_open_and_run(options)))
+
+
+async def run(argv: Sequence[str], services: ServiceHandler) -> int:
+    """Run one dlq command with parts that are there already; return an exit code."""
+    return await _run(_parser().parse_args(argv), services)
+
+
+async def _open_and_run(options: argparse.Namespace) -> int:
+    async with ServiceHandler() as services:
+        return await _run(options, services)
+
+
+async def _run(options: argparse.Namespace, services: ServiceHandler) -> int:
+    lane = await services.lane(options.lane)
+    if options.command == "list":
+        return await list_letters(lane, services.clock, limit=options.limit, as_json=options.json)
+    records = Records(services.control, services.settings.control_prefix, services.clock, random.random)
+    if options.command == "show":
+        return await show_letters(
+            options.target,
+            lane,
+            records,
+            services.clock,
+            run_id=options.run_id,
+            examples=options.examples,
+            as_json=options.json,
+        )
+    return await _redrive(options, lane, records, services)
+
+
+async def _redrive(options: argparse.Namespace, lane: Lane, records: Records, services: ServiceHandler) -> int:
+    selection = Selection(
+        options.fingerprint, options.run_id, options.agency, options.processor, options.item, everything=options.all
+    )
+    if selection.is_empty():
+        raise ConfigError(
+            "nothing was chosen",
+            where="dlq redrive",
+            way_out="give --fingerprint, --run-id, --agency, --processor or --item, or --all",
+        )
+    if not (options.dry_run or options.yes):
+        if options.json or not sys.stdin.isatty():
+            raise ConfigError(
+                "there is nobody to ask", where="dlq redrive", way_out="say --yes, or look first with --dry-run"
+            )
+        preview = Redrive(lane, records, services.clock, forced=options.force)
+        await preview.run(selection, limit=options.limit, dry_run=True)
+        print_tally(preview.tally, lane, dry_run=True, as_json=False)
+        count = preview.tally.redriven + preview.tally.already_done
+        if not count or not await asyncio.to_thread(confirmed, f"Redrive these {count:,}?"):
+            return DONE
+    redrive = Redrive(
+        lane,
+        records,
+        services.clock,
+        forced=options.force,
+        rate=options.rate,
+        on_progress=_progress if sys.stderr.isatty() else lambda _: None,
+    )
+    try:
+        await redrive.run(selection, limit=options.limit, dry_run=options.dry_run)
+    finally:  # interrupted or not: what was done is said
+        print_tally(redrive.tally, lane, dry_run=options.dry_run, as_json=options.json)
+    return _code(redrive.tally)
+
+
+def _code(tally: Tally) -> int:
+    if tally.is_complete:
+        return DONE
+    return PARTLY if tally.redriven or tally.already_done or tally.malformed else FAILED
+
+
+def _progress(tally: Tally) -> None:
+    print(f"\r{tally.redriven:,} redriven, {tally.already_done:,} already done ", end="", file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pipeline-processing dlq",
+        description="Look at a lane's dead letters, grouped by cause, and give them back to their queue.",
+        epilog="Reading leases the letters for two minutes and gives them back; to kill a reader loses nothing.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--lane", choices=("live", "backfill"), default="live", help="which lane (default: live)")
+    common.add_argument("--json", action="store_true", help="one JSON document instead of text")
+
+    listing = commands.add_parser("list", parents=[common], help="dead letters grouped by error fingerprint")
+    listing.add_argument(
+        "--limit",
+        type=_count,
+        default=LIST_LIMIT,
+        metavar="N",
+        help=f"read at most N letters (default: {LIST_LIMIT:,})",
+    )
+
+    show = commands.add_parser("show", parents=[common], help="why an item, or the items of a fingerprint, are dead")
+    show.add_argument("target", metavar="FINGERPRINT|ITEM_ID", help="as `dlq list` prints it")
+    show.add_argument("--run-id", help="with an ITEM_ID: look there even when no letter is left")
+    show.add_argument("--examples", type=_count, default=3, metavar="N", help="show at most N letters (default: 3)")
+
+    redrive = commands.add_parser(
+        "redrive",
+        parents=[common],
+        help="give dead letters back to their queue",
+        description="Give dead letters back to their queue. Conditions add up. Items that are done by now are dropped.",
+    )
+    redrive.add_argument("--fingerprint", help="letters with this error; 'moved' for those that the queue itself moved")
+    redrive.add_argument("--run-id", help="letters of this run")
+    redrive.add_argument("--agency", metavar="ID", help="letters of this agency")
+    redrive.add_argument("--processor", metavar="NAME", help="letters of this processor")
+    redrive.add_argument("--item", metavar="ITEM_ID", help="letters of this item")
+    redrive.add_argument("--all", action="store_true", help="every letter of the lane")
+    redrive.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    redrive.add_argument("--limit", type=_count, metavar="N", help="at most N letters")
+    redrive.add_argument("--rate", type=_rate, metavar="N", help="at most N letters a second")
+    redrive.add_argument("--force", action="store_true", help="send malformed letters too")
+    redrive.add_argument("--yes", action="store_true", help="do not ask")
+    return parser
+
+
+def _count(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count of 1 or more")
+    return value
+
+
+def _rate(text: str) -> float:
+    try:
+        value = float(text.removesuffix("/s"))
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of letters a second")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

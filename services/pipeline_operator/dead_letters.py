@@ -1,0 +1,164 @@
+"""Dead letters: what one says, which belong together, and a way to read a queue of them that leaves it as it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Self
+
+from pipeline_processing.dead_letters import Cause, cause_of
+from pipeline_processing.messages import ERROR, MalformedMessage, decode
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+    from datetime import datetime
+    from types import TracebackType
+
+    from etl_core.queue import Delivery, Queue
+    from pipeline_processing.messages import ItemMessage
+
+MOVED: Final = "moved"
+"""Stands for the fingerprint of letters that SQS itself moved: nobody was left to write their error."""
+UNREADABLE: Final = "unreadable"
+"""Stands for the fingerprint of letters whose error can not be read."""
+
+_LEASE: Final = timedelta(minutes=2)
+_WAIT: Final = timedelta(seconds=1)
+_PATIENCE: Final = 2
+"""Receives in a row with nothing new after which the queue counts as read: an empty one alone proves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One dead letter. ``message`` is None where the body is none of ours: then ``malformed`` says why."""
+
+    delivery: Delivery
+    cause: Cause
+    message: ItemMessage | None
+    malformed: str = ""
+
+    def expires_at(self, retention: timedelta) -> datetime:
+        """Return when the queue drops it: a dead-letter queue counts from the original send."""
+        return self.delivery.sent_at + retention
+
+
+@dataclass(slots=True)
+class Group:
+    """Letters with the same fingerprint."""
+
+    cause: Cause
+    oldest: datetime
+    count: int = 0
+    runs: set[str] = field(default_factory=set)
+    agencies: set[str] = field(default_factory=set)
+    processors: set[str] = field(default_factory=set)
+
+    def add(self, letter: DeadLetter) -> None:
+        """Count ``letter`` in."""
+        self.count += 1
+        self.oldest = min(self.oldest, letter.delivery.sent_at)
+        if letter.message:
+            self.runs.add(letter.message.run_id)
+            self.agencies.add(letter.message.agency_id)
+            self.processors.add(letter.message.processor)
+
+
+class Groups:
+    """Letters by fingerprint; holds no letter, only counts and ids."""
+
+    def __init__(self, letters: Iterable[DeadLetter] = ()) -> None:
+        self._groups: dict[str, Group] = {}
+        for letter in letters:
+            self.add(letter)
+
+    def add(self, letter: DeadLetter) -> None:
+        """Count ``letter`` into its group."""
+        group = self._groups.setdefault(letter.cause.fingerprint, Group(letter.cause, letter.delivery.sent_at))
+        group.add(letter)
+
+    def by_size(self) -> list[Group]:
+        """Return the groups, largest first, then the one that expires first."""
+        return sorted(self._groups.values(), key=lambda group: (-group.count, group.oldest, group.cause.fingerprint))
+
+
+def parse(delivery: Delivery) -> DeadLetter:
+    """Return what ``delivery`` says; total: nothing in a dead-letter queue is unreadable enough to raise."""
+    message, malformed = None, ""
+    try:
+        message = decode(delivery.body)
+    except MalformedMessage as fault:
+        malformed = fault.reason
+    return DeadLetter(delivery, _cause(delivery), message, malformed)
+
+
+def _cause(delivery: Delivery) -> Cause:
+    cause = cause_of(delivery.attributes)
+    if cause is not None:
+        return cause
+    if ERROR in delivery.attributes:
+        return _unwritten(UNREADABLE, "its error attribute can not be read")
+    return _unwritten(MOVED, "moved by the queue: its worker died or never finished")
+
+
+def _unwritten(fingerprint: str, message: str) -> Cause:
+    return Cause(
+        reason=fingerprint,
+        error_class="",
+        message=message,
+        fingerprint=fingerprint,
+        attempts=0,
+        worker="",
+        code_version="",
+        died_at="",
+    )
+
+
+class Reading:
+    """One pass over a dead-letter queue, as an async context manager that gives every letter back on its way out.
+
+    Letters are leased for two minutes. What comes back within a longer pass is recognised and not given out twice;
+    after a hard kill they come back by themselves.
+    """
+
+    def __init__(self, queue: Queue, *, lease: timedelta = _LEASE, wait: timedelta = _WAIT) -> None:
+        self._queue = queue
+        self._lease = lease
+        self._wait = wait
+        self._held: dict[str, str] = {}
+        self.count = 0
+        """Letters given out."""
+
+    async def __aenter__(self) -> Self:
+        """Receive nothing yet."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give back what is held. Per-entry failures are leases that ran out: those letters are back already."""
+        if self._held:
+            await self._queue.extend(list(self._held.values()), timedelta(0))
+
+    async def batches(self, size: int = 10) -> AsyncIterator[list[DeadLetter]]:
+        """Yield letters not seen before, up to ``size`` (at most 10) at a time, until there are no more."""
+        idle = 0
+        while idle < _PATIENCE:
+            letters = []
+            for delivery in await self._queue.receive(limit=size, wait=self._wait, lease=self._lease):
+                if delivery.message_id not in self._held:
+                    letters.append(parse(delivery))
+                self._held[delivery.message_id] = delivery.receipt
+            idle = 0 if letters else idle + 1
+            if letters:
+                self.count += len(letters)
+                yield letters
+
+    async def drop(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
+        """Delete ``letters`` from the queue; return those that could not be."""
+        chosen = list(letters)
+        if not chosen:
+            return []
+        report = await self._queue.delete([self._held[letter.delivery.message_id] for letter in chosen])
+        for index in report.succeeded:
+            del self._held[chosen[index].delivery.message_id]
+        return [chosen[failure.index] for failure in report.failed]
