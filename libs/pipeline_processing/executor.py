@@ -181,7 +181,11 @@ class Executor:
             finished_at=self._clock.now().isoformat(),
             result=result,
         )
-        return Succeeded(result) if await self._records.markers(attempt.run_id).write(marker) else AlreadyDone()
+        try:
+            stands = await self._records.markers(attempt.run_id).write(marker)
+        except InvalidData as error:  # the result is no JSON, or what stands there is no marker: no repeat mends that
+            raise _AttemptFailedError from error
+        return Succeeded(result) if stands else AlreadyDone()
 
     async def _fail(self, context: Context, error: BaseException) -> Outcome:
         if _is_lost(context):

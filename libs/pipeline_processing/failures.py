@@ -57,7 +57,7 @@ def describe(error: BaseException, *, packages: Sequence[str] = ()) -> Failure:
         else f"{kind.__module__}.{kind.__qualname__}"
     )
     frames = [frame for frame in _frames(error.__traceback__) if _package(frame[0]) in {*OWN_PACKAGES, *packages}]
-    text = str(error)
+    text = str(error).encode(errors="replace").decode()  # a lone surrogate (from a file name) is no JSON
     template = scrub(text)
     return Failure(
         error_class=name,

@@ -25,8 +25,11 @@ READS: Final = 32
 
 
 def encode(marker: Marker) -> bytes:
-    """Return the body of ``marker``."""
-    return orjson.dumps({"v": VERSION, "marker": marker})
+    """Return the body of ``marker``; InvalidData where its result holds what JSON can not say."""
+    try:
+        return orjson.dumps({"v": VERSION, "marker": marker})
+    except orjson.JSONEncodeError as error:
+        raise InvalidData(f"processor {marker.processor} returned a result that is not JSON") from error
 
 
 def decode(body: bytes) -> Marker:
