@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from pipeline_processing.dead_letters import Cause, cause_of
+import orjson
+
 from pipeline_processing.messages import ERROR, MalformedMessage, decode
 
 if TYPE_CHECKING:
@@ -26,6 +27,20 @@ _LEASE: Final = timedelta(minutes=2)
 _WAIT: Final = timedelta(seconds=1)
 _PATIENCE: Final = 2
 """Receives in a row with nothing new after which the queue counts as read: an empty one alone proves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a letter is dead, as the worker that buried it wrote; ``None`` where nobody did."""
+
+    fingerprint: str
+    error_class: str
+    message: str
+    reason: str
+    attempts: int | None = None
+    worker: str | None = None
+    code_version: str | None = None
+    died_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +107,23 @@ def parse(delivery: Delivery) -> DeadLetter:
 
 
 def _cause(delivery: Delivery) -> Cause:
-    cause = cause_of(delivery.attributes)
-    if cause is not None:
-        return cause
-    if ERROR in delivery.attributes:
-        return _unwritten(UNREADABLE, "its error attribute can not be read")
-    return _unwritten(MOVED, "moved by the queue: its worker died or never finished")
-
-
-def _unwritten(fingerprint: str, message: str) -> Cause:
-    return Cause(
-        reason=fingerprint,
-        error_class="",
-        message=message,
-        fingerprint=fingerprint,
-        attempts=0,
-        worker="",
-        code_version="",
-        died_at="",
-    )
+    text = delivery.attributes.get(ERROR)
+    if text is None:
+        return Cause(MOVED, "", "moved by the queue: its worker died or never finished", "moved_by_queue")
+    try:
+        error: dict[str, Any] = orjson.loads(text)
+        return Cause(
+            fingerprint=str(error["fingerprint"]),
+            error_class=str(error["class"]),
+            message=str(error["message"]),
+            reason=str(error["reason"]),
+            attempts=int(error["attempts"]),
+            worker=str(error["worker"]),
+            code_version=str(error["code_version"]),
+            died_at=str(error["died_at"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return Cause(UNREADABLE, "", "its error attribute can not be read", "unreadable")
 
 
 class Reading:
