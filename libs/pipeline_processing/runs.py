@@ -65,6 +65,8 @@ class Run:
     revision: int = 1
     lane: str | None = None
     """The lane whose queue has its messages; None before a scatter, and for a run within one process."""
+    tolerance: str = "0"
+    """Failed inputs that were last asked to be tolerated."""
     manifest_sha256: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     commits: tuple[str, ...] = ()

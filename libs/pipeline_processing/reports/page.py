@@ -1,0 +1,197 @@
+"""The run report as one self-contained page: no script, no request, light and dark, fit to print."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pipeline_processing.model import Json
+    from pipeline_processing.reports.report import Report
+
+STATES: Final = ("planned", "done", "skipped", "dead", "pending")
+
+_STYLE: Final = """
+:root { color-scheme: light dark; --ink: #1c2024; --soft: #60646c; --line: #d9d9e0; --paper: #fff; --panel: #f7f7f9;
+  --good: #18794e; --bad: #b4232c; --warn: #915a00; }
+@media (prefers-color-scheme: dark) { :root { --ink: #edeef0; --soft: #b0b4ba; --line: #43484e; --paper: #111113;
+  --panel: #18191b; --good: #4cc38a; --bad: #ff9592; --warn: #ffca16; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 68rem; padding: 2rem 1.25rem 4rem; background: var(--paper); color: var(--ink);
+  font: 15px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; margin: 0; overflow-wrap: anywhere; }
+h2 { font-size: 1.1rem; margin: 2.25rem 0 .75rem; }
+p { margin: .4rem 0; }
+.soft { color: var(--soft); }
+.verdict { display: inline-block; margin: .75rem 0 .25rem; padding: .15rem .7rem; border: 1px solid;
+  border-radius: 1rem; font-weight: 600; }
+.good { color: var(--good); } .bad { color: var(--bad); } .warn { color: var(--warn); }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+th { font-weight: 600; color: var(--soft); white-space: nowrap; }
+.number { text-align: right; white-space: nowrap; }
+tr.total td { font-weight: 600; border-top: 2px solid var(--line); }
+code, pre { font: 13px/1.45 ui-monospace, monospace; overflow-wrap: anywhere; }
+pre { background: var(--panel); border: 1px solid var(--line); border-radius: .4rem; padding: .7rem .9rem;
+  margin: .5rem 0; white-space: pre-wrap; }
+.group { border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem; margin: .8rem 0;
+  break-inside: avoid; }
+.group p:first-child { margin-top: 0; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
+dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
+@media print { body { max-width: none; padding: 0; font-size: 11px; } .scroll { overflow: visible; }
+  tr { break-inside: avoid; } }
+"""
+
+
+def render(report: Report) -> str:
+    """Return the page."""
+    tone, words = _verdict(report)
+    sections = (
+        _notes("Why", report.because, "warn" if report.is_success else "bad"),
+        _notes("Take note", report.warnings, "warn"),
+        _conservation(report),
+        _outcomes(report),
+        _failures(report),
+        _published(report),
+        _details(report),
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(report.run_id)}: {escape(words)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f'<header><p class="soft">{escape(report.job)}</p><h1>{escape(report.run_id)}</h1>'
+        f'<p class="verdict {tone}">{escape(words)}</p></header>\n<main>\n'
+        + "\n".join(section for section in sections if section)
+        + "\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _verdict(report: Report) -> tuple[str, str]:
+    if report.is_success:
+        return ("warn", "Published, with tolerated failures") if report.because else ("good", "Published, all of it")
+    return "bad", "Published in part" if report.is_published else "Not published"
+
+
+def _notes(title: str, lines: Sequence[str], tone: str) -> str:
+    notes = "".join(f'<p class="{tone}">{escape(line)}</p>' for line in lines)
+    return f"<section><h2>{title}</h2>{notes}</section>" if lines else ""
+
+
+def _conservation(report: Report) -> str:
+    if not report.total["planned"]["items"]:
+        return "<section><h2>Conservation</h2><p>Nothing was planned: there was nothing to do.</p></section>"
+    rows = [_balance_row(str(agency["agency_id"]), agency) for agency in report.agencies]
+    rows.append(_balance_row("All", report.total, is_total=True))
+    note = '<p class="soft">Items (and the inputs they stand for). Planned = done + skipped + dead + pending.</p>'
+    return (
+        f"<section><h2>Conservation</h2>{note}"
+        f"{_table(('Agency', *(state.capitalize() for state in STATES), 'Failed inputs'), rows)}</section>"
+    )
+
+
+def _balance_row(name: str, balance: Mapping[str, Json], *, is_total: bool = False) -> str:
+    cells = "".join(_count(balance[state], bad=state in {"dead", "pending"}) for state in STATES)
+    failed = balance["failed_inputs"]
+    tone = " bad" if failed else ""
+    total = ' class="total"' if is_total else ""
+    return f'<tr{total}><td>{escape(name)}</td>{cells}<td class="number{tone}">{failed:,}</td></tr>'
+
+
+def _count(tally: Mapping[str, int], *, bad: bool) -> str:
+    tone = " bad" if bad and tally["items"] else ""
+    inputs = f' <span class="soft">({tally["inputs"]:,})</span>' if tally["inputs"] != tally["items"] else ""
+    return f'<td class="number{tone}">{tally["items"]:,}{inputs}</td>'
+
+
+def _outcomes(report: Report) -> str:
+    rows = [
+        f'<tr><td>{escape(name)}</td><td class="number">{count:,}</td></tr>' for name, count in report.outcomes.items()
+    ]
+    return f"<section><h2>What became of the inputs</h2>{_table(('Outcome', 'Inputs'), rows)}</section>" if rows else ""
+
+
+def _failures(report: Report) -> str:
+    if not report.failures:
+        return ""
+    groups = "".join(_group(report, group) for group in report.failures)
+    more = (
+        f'<p class="soft">{report.failures_not_shown:,} more dead items are not shown.</p>'
+        if report.failures_not_shown
+        else ""
+    )
+    redrive = (
+        "<p>When the cause is mended, give the items back to their queue, then gather this run again:</p>"
+        f"<pre>{escape(gather_command(report))}</pre>"
+    )
+    return f"<section><h2>Dead items, by cause</h2>{groups}{more}{redrive}</section>"
+
+
+def _group(report: Report, group: Mapping[str, Json]) -> str:
+    rows = [
+        f"<tr><td><code>{escape(example['item_id'])}</code></td><td>{escape(example['agency_id'])}</td>"
+        f'<td class="number">{example["attempts"]}</td><td>{escape(example["worker"])}</td></tr>'
+        for example in group["examples"]
+    ]
+    return (
+        f'<div class="group"><p><strong class="bad">{escape(group["error_class"])}</strong> '
+        f'<span class="soft">{group["items"]:,} items · {escape(group["reason"])} · {escape(group["processor"])} · '
+        f"<code>{escape(group['fingerprint'])}</code></span></p><p>{escape(group['message'])}</p>"
+        f'<p class="soft">{escape(group["first_failed_at"])} to {escape(group["last_failed_at"])}, '
+        f"code {escape(group['code_version'])}</p>{_table(('Item', 'Agency', 'Attempts', 'Worker'), rows)}"
+        f"<pre>{escape(redrive_command(report.run_id, str(group['fingerprint'])))}</pre></div>"
+    )
+
+
+def redrive_command(run_id: str, fingerprint: str) -> str:
+    """Return the command that gives a group's items back."""
+    return f"pipeline-processing dlq redrive --run-id {run_id} --fingerprint {fingerprint}"
+
+
+def gather_command(report: Report) -> str:
+    """Return the command that gathers the run again."""
+    return f"pipeline-processing controller gather {report.job} --run-id {report.run_id}"
+
+
+def _published(report: Report) -> str:
+    if not report.is_published:
+        return ""
+    rows = [
+        f"<tr><td>{escape(output['role'])}</td><td><code>{escape(output['bucket'])}/{escape(output['key'])}</code></td>"
+        f'<td class="number">{output["size"]:,}</td></tr>'
+        for output in report.outputs
+    ]
+    counts = "".join(f"<dt>{escape(name)}</dt><dd>{count:,}</dd>" for name, count in report.published_counts.items())
+    commits = ", ".join(f"<code>{escape(commit)}</code>" for commit in report.commits)
+    more = f'<p class="soft">and {report.outputs_not_shown:,} more</p>' if report.outputs_not_shown else ""
+    table = _table(("Role", "Object", "Bytes"), rows) if rows else ""
+    return f"<section><h2>Published</h2><dl><dt>commit</dt><dd>{commits}</dd>{counts}</dl>{table}{more}</section>"
+
+
+def _details(report: Report) -> str:
+    pairs = {
+        "planned": report.created_at,
+        "finished": report.finished_at,
+        "took": f"{report.seconds:,} s",
+        "lane": report.lane or "none: within one process",
+        "tolerated failures": report.tolerance,
+        "code version": report.code_version,
+        "record": f"revision {report.revision}, {report.state}",
+    }
+    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs.items())
+    spec = orjson.dumps(report.spec, option=orjson.OPT_INDENT_2).decode()
+    return f"<section><h2>This run</h2><dl>{listed}</dl><pre>{escape(spec)}</pre></section>"
+
+
+def _table(columns: Iterable[str], rows: Sequence[str]) -> str:
+    numeric = {*(state.capitalize() for state in STATES), "Failed inputs", "Inputs", "Attempts", "Bytes"}
+    head = "".join(
+        f'<th class="number">{escape(name)}</th>' if name in numeric else f"<th>{escape(name)}</th>" for name in columns
+    )
+    body = "".join(rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
