@@ -3,8 +3,8 @@
 The order, and why a death between any two steps costs a repeat and nothing else:
 
 1. ``run.json`` → gathering. A later gather takes over by the same step, so the earlier one can not end the run.
-2. The job's publish: one atomic commit that carries the run id; a repeat finds it there (law 5). Skipped while items are
-   pending, or more are dead than tolerated: readers see all of a run or none of it.
+2. The job's publish: one atomic commit that carries the run id; a repeat finds it there (law 5). Skipped while items
+   are pending, or more are dead than tolerated: readers see all of a run or none of it.
 3. ``run.json`` → published or partial: only the gather that still holds step 1 gets through.
 4. ``report.json`` (conditional, never an older revision over a newer one), then ``report.html``.
 5. The flag: first the other one goes, then ours comes, so there are never two. A gather that finds the run over but its
@@ -16,9 +16,9 @@ Late items (a redrive after the run was over) are a second commit of the same ru
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -47,6 +47,7 @@ ROUNDS: Final = 10
 PATIENCE: Final = timedelta(minutes=2)
 """How long a gather that was taken over waits for the other to end the run, before it takes over in turn; doubles."""
 DOSSIERS_READ: Final = 10_000
+_READS: Final = 32
 
 DONE: Final = 0
 PARTLY: Final = 3
@@ -144,7 +145,8 @@ class Publisher:
             report = await self._standing_report(run)
             if report is not None:
                 return Finished(run, report)
-            account = await self._account(run_id, manifest)
+            # A run that was published is published again: that changes nothing, and says what the report is to say.
+            account = await self._account(run_id, manifest, publish_for=run if run.commits else None)
         else:
             run, account = await self._end(run, manifest, survey, allowed)
         report = await self._record(run, account)
@@ -202,10 +204,11 @@ class Publisher:
 
     async def _failures(self, run_id: str, dead: Sequence[str]) -> FailureGroups:
         groups, evidence = FailureGroups(), self._control.evidence(run_id)
-        for item_id in islice(dead, DOSSIERS_READ):
-            dossier = await evidence.read_dossier(item_id)
-            if dossier is not None:
-                groups.add(dossier)
+        for start in range(0, len(dead), _READS):
+            reads = (evidence.read_dossier(item_id) for item_id in dead[start : start + _READS])
+            for dossier in await asyncio.gather(*reads):
+                if dossier is not None:
+                    groups.add(dossier)
         return groups
 
     async def _write_report(self, run: Run, layout: RunLayout, report: Report) -> None:
@@ -229,9 +232,7 @@ class Publisher:
 
     async def _raise_flag(self, run: Run, layout: RunLayout) -> None:
         store = self._control.store
-        ours, other = layout.success, layout.partial
-        if run.state != "published":
-            ours, other = other, ours
+        ours, other = _flags(run, layout)
         report = await store.delete([other])
         if report.failed:
             raise Transient(f"{other} could not be removed: {report.failed[0].code}")
@@ -241,16 +242,18 @@ class Publisher:
     async def _standing_report(self, run: Run) -> Report | None:
         """Return the run's report if it and the right flag, and only that, stand for the run's revision."""
         layout, store = self._control.layout(run.run_id), self._control.store
-        ours, other = layout.success, layout.partial
-        if run.state != "published":
-            ours, other = other, ours
-        flags = {info.key async for info in store.list(f"{layout.root}_")}
+        ours, other = _flags(run, layout)
         try:
             report = Report.decode((await store.get(layout.report("json"))).body)
-            await store.head(layout.report("html"))
+            for key in (layout.report("html"), ours):
+                await store.head(key)
         except (NotFound, InvalidData):
             return None
-        return report if report.revision == run.revision and ours in flags and other not in flags else None
+        try:
+            await store.head(other)
+        except NotFound:
+            return report if report.revision == run.revision else None
+        return None
 
     async def _let_finish(self, run: Run, patience: timedelta) -> None:
         """Wait while another gather is at the run; two that kept taking over would never end it."""
@@ -259,6 +262,11 @@ class Publisher:
         while run.state == "gathering" and clock.monotonic() < until:
             await clock.sleep(pause)
             run = await self._control.runs.load(run.run_id)
+
+
+def _flags(run: Run, layout: RunLayout) -> tuple[str, str]:
+    """Return the key of the flag that the run has earned, and of the one that it must not have."""
+    return (layout.success, layout.partial) if run.state == "published" else (layout.partial, layout.success)
 
 
 def _is_settled(run: Run, survey: Conservation, tolerance: Tolerance) -> bool:
