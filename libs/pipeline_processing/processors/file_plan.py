@@ -1,0 +1,204 @@
+"""From an agency's attachments to packs of pinned files: sorted, deduplicated, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from etl_core.errors import ConfigError, NotFound, Permanent
+from etl_core.objects import KEY_LIMIT
+from etl_core.spool import SortedSpool
+from pipeline_processing.packing import Packer
+from pipeline_processing.processors.destination import UnfitName, attachment_key, relative_name
+from pipeline_processing.processors.s3_files import FileMapping, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+
+    from etl_core.objects import ObjectStore
+    from pipeline_processing.repositories.attachments import AttachmentFile, AttachmentRepository
+
+HEADS: Final = 32
+"""Sources asked for at once while planning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one item holds."""
+
+    max_items: int
+    max_bytes: int
+
+
+async def known_to_database(repository: AttachmentRepository, agency_id: str) -> AsyncGenerator[FileMapping, None]:
+    """Yield one mapping an attachment of the agency, without destination yet."""
+    async with aclosing(repository.get_attachment_files_for_s3_processing(agency_id)) as attachments:
+        async for attachment in attachments:
+            yield _mapping(attachment)
+
+
+async def found_in_bucket(source: ObjectStore, source_prefix: str) -> AsyncGenerator[FileMapping, None]:
+    """Yield one mapping an object under the agency's source prefix, without destination yet."""
+    async for info in source.list(source_prefix):
+        yield FileMapping(info.key, size=info.size, etag=info.etag)
+
+
+async def agencies_in_bucket(source: ObjectStore, template: str) -> AsyncIterator[str]:
+    """Yield the agencies that have a folder where ``template`` says, by skipping from one to the next."""
+    before, _, after = template.partition("{agency_id}")
+    if not after.startswith("/"):
+        raise ConfigError(
+            f"agencies can not be told apart in {template!r}",
+            where="--source-prefix",
+            way_out="end the agency's segment with a slash, as in {agency_id}/",
+        )
+    last = ""
+    while True:
+        # Every key of the folder is below this one; a longer name that merely begins so is not skipped with it.
+        info = await _first(source, before, start_after=f"{before}{last}/\U0010ffff" if last else "")
+        if info is None:
+            return
+        agency_id, slash, _ = info.removeprefix(before).partition("/")
+        if not slash or not agency_id:
+            last = ""
+            return
+        if agency_id != last:
+            yield agency_id
+        last = agency_id
+
+
+async def _first(source: ObjectStore, prefix: str, *, start_after: str) -> str | None:
+    async for info in source.list(prefix, start_after=start_after):
+        return info.key
+    return None
+
+
+async def packs(
+    found: AsyncIterator[FileMapping],
+    *,
+    agency_id: str,
+    source: ObjectStore,
+    source_prefix: str,
+    destination_prefix: str,
+    limits: Limits,
+) -> AsyncIterator[list[FileMapping]]:
+    """Yield packs of mappings, each with a destination and pinned, or with its verdict. Equal inputs give equal packs.
+
+    Sources whose ETag or size is not known are looked up. Of two sources with one destination the first in the order
+    of their keys gets it, the other is a `collision`; attachments of the same source are one file.
+    """
+    packer = Packer[FileMapping](max_items=limits.max_items, max_bytes=limits.max_bytes)
+    with SortedSpool() as spool:
+        async for mapping in found:
+            placed = _placed(mapping, agency_id, source_prefix, destination_prefix)
+            spool.add(_order(placed), orjson.dumps(placed.as_json()))
+        planned = (_read(value) for _, value in spool)
+        async with aclosing(_pinned(planned, source)) as pinned:
+            async for mapping in _without_doubles(pinned, limits.max_items):
+                size = 0 if mapping.verdict else mapping.size or 0
+                for pack in packer.add(mapping, size=size, inputs=len(mapping.attachments)):
+                    yield pack
+    if rest := packer.rest():
+        yield rest
+
+
+def _mapping(attachment: AttachmentFile) -> FileMapping:
+    return FileMapping(
+        attachment.source_key,
+        attachments=((attachment.attachment_id, attachment.employee_id),),
+        size=attachment.size_bytes,
+        etag=attachment.etag,
+        version_id=attachment.version_id,
+    )
+
+
+def _placed(mapping: FileMapping, agency_id: str, source_prefix: str, destination_prefix: str) -> FileMapping:
+    source_size = len(mapping.source_key.encode(errors="surrogatepass"))
+    try:
+        if not 0 < source_size <= KEY_LIMIT:
+            raise UnfitName(
+                "key_too_long" if source_size else "unsafe_key",
+                f"the source key has {source_size} bytes; S3 has keys of 1 to {KEY_LIMIT}",
+            )
+        name = relative_name(mapping.source_key, source_prefix)
+        return replace(mapping, destination_key=attachment_key(destination_prefix, agency_id, name))
+    except UnfitName as unfit:
+        return replace(mapping, verdict=unfit.status, reason=str(unfit))
+
+
+def _order(mapping: FileMapping) -> bytes:
+    attachment_id, employee_id = mapping.attachments[0]
+    parts = (mapping.destination_key, mapping.source_key, mapping.version_id, mapping.etag, attachment_id, employee_id)
+    return b"\0".join((part or "").encode(errors="surrogatepass") for part in parts)
+
+
+def _read(value: bytes) -> FileMapping:
+    fields = orjson.loads(value)
+    fields["attachments"] = tuple(tuple(pair) for pair in fields["attachments"])
+    return FileMapping(**fields)
+
+
+async def _pinned(mappings: Iterable[FileMapping], source: ObjectStore) -> AsyncGenerator[FileMapping, None]:
+    """Yield ``mappings`` in their order, up to `HEADS` look-ups ahead."""
+    window: deque[asyncio.Task[FileMapping]] = deque()
+    try:
+        for mapping in mappings:
+            window.append(asyncio.create_task(_pin(mapping, source)))
+            if len(window) >= HEADS:
+                yield await window.popleft()
+        while window:
+            yield await window.popleft()
+    finally:
+        for task in window:
+            task.cancel()
+        await asyncio.gather(*window, return_exceptions=True)
+
+
+async def _pin(mapping: FileMapping, source: ObjectStore) -> FileMapping:
+    if mapping.verdict or (mapping.etag is not None and mapping.size is not None):
+        return mapping
+    try:
+        info = await source.head(mapping.source_key, version_id=mapping.version_id)
+    except NotFound:
+        return replace(mapping, verdict="missing", reason="the source is not there")
+    except Permanent as error:
+        return replace(mapping, verdict=status_of(error), reason=str(error))
+    # An ETag that the database does know stays: whether it still holds is the copy's finding.
+    return replace(mapping, etag=mapping.etag or info.etag, size=info.size if mapping.size is None else mapping.size)
+
+
+async def _without_doubles(mappings: AsyncIterator[FileMapping], max_items: int) -> AsyncIterator[FileMapping]:
+    """Join equal neighbours to one file for all their attachments, and find those whose destination is taken."""
+    owner: FileMapping | None = None
+    last: FileMapping | None = None
+    async for found in mappings:
+        mapping = found
+        if owner is not None and owner.destination_key != mapping.destination_key:
+            owner = None
+        if mapping.verdict is None and owner is None:
+            owner = mapping
+        elif mapping.verdict is None and owner is not None and not _same_source(owner, mapping):
+            mapping = replace(mapping, verdict="collision", reason="another source has the same destination")
+        if last is not None and len(last.attachments) < max_items and _equal_files(last, mapping):
+            last = replace(last, attachments=last.attachments + mapping.attachments)
+            continue
+        if last is not None:
+            yield last
+        last = mapping
+    if last is not None:
+        yield last
+
+
+def _same_source(one: FileMapping, other: FileMapping) -> bool:
+    """Say whether both mean one object. Two ETags of one key do not collide: at most one of the two pins holds."""
+    same_version = one.version_id == other.version_id or one.etag == other.etag
+    return one.source_key == other.source_key and same_version
+
+
+def _equal_files(one: FileMapping, other: FileMapping) -> bool:
+    return replace(other, attachments=one.attachments) == one
