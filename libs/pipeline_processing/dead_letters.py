@@ -48,7 +48,7 @@ class Cause:
 
 
 def compose(delivery: Delivery, cause: Cause) -> Message:
-    """Return the dead letter: body, group and attributes as they were, and the cause as far as SQS's limits leave room."""
+    """Return the dead letter: all of the message, and the cause as far as the limits leave room."""
     attributes = {name: value for name, value in delivery.attributes.items() if name != ERROR}
     if len(attributes) < ATTRIBUTE_LIMIT:
         for spelled in (cause.encode(), cause.encode(with_message=False)):

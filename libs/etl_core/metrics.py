@@ -1,0 +1,21 @@
+"""A metrics registry, and what may be measured with it.
+
+Names are ``<product>_<noun>_<unit or total>``; labels have few values, known beforehand: never an id, key or message.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+"""Bucket bounds in seconds, from a small copy to a large file."""
+
+
+def new_registry() -> CollectorRegistry:
+    """Return a registry of its own, with the process's and the platform's metrics; nothing is process-global."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    return registry
