@@ -15,6 +15,11 @@ def runs_prefix(prefix: str) -> str:
     return f"{_folder(prefix)}runs/"
 
 
+def probe(prefix: str, nonce: str) -> str:
+    """Return the key of an object that a check writes and removes again; no run's key is like it."""
+    return f"{_folder(prefix)}doctor/{nonce}"
+
+
 def run_id_of(prefix: str, key: str) -> str | None:
     """Return the run that ``key`` belongs to, or None."""
     root = runs_prefix(prefix)
