@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path  # noqa: TC003 - pydantic evaluates the annotations
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AwareDatetime, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from etl_core.settings import Duration  # noqa: TC001 - pydantic evaluates the annotations
@@ -73,6 +73,9 @@ class Settings(BaseSettings):
         default=8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics; 0 picks a free one."
     )
 
+    schedule_time: AwareDatetime | None = Field(
+        default=None, description="When this run was scheduled (ISO 8601): part of the run id where none is given."
+    )
     stall_after: Duration = Field(
         default=timedelta(minutes=10),
         gt=timedelta(0),
