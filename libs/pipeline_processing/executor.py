@@ -105,7 +105,7 @@ class Executor:
         except LeaseLost:
             return context, LostLease()
         except asyncio.CancelledError:
-            return context, LostLease() if _is_lost(context) else Interrupted()
+            return context, _interrupted(context)
         except Exception as error:  # noqa: BLE001 - the control store is in the way: nothing is known of the item itself
             return context, Unrecorded(describe(error))
 
@@ -215,7 +215,7 @@ class Executor:
             evidence = self._records.evidence(message.run_id)
             await evidence.append(record, after=message.attempt_base + context.number - 1)
         except asyncio.CancelledError:
-            return LostLease() if _is_lost(context) else Interrupted()
+            return _interrupted(context)
         except Exception:  # noqa: BLE001 - see run; without its record the attempt does not count
             return Unrecorded(failure)
         return Failed(failure, error.retry_after if isinstance(error, Transient) else None)
@@ -234,3 +234,11 @@ def check_result(item: Item, result: object) -> None:
 
 def _is_lost(context: Context) -> bool:
     return context.lost is not None and context.lost.is_set()
+
+
+def _interrupted(context: Context) -> Interrupted | LostLease:
+    """Take the cancellation in: the task lives on to settle, and timeouts within it must not see an old request."""
+    task = asyncio.current_task()
+    while task is not None and task.cancelling():
+        task.uncancel()
+    return LostLease() if _is_lost(context) else Interrupted()

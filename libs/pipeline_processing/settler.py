@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Protocol, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 
 import structlog
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from etl_core.clock import Clock
     from etl_core.queue import Delivery, Queue
+    from etl_core.queue.lease import Held
     from pipeline_processing.executor import Context
     from pipeline_processing.messages import ItemMessage
     from pipeline_processing.records import Records
@@ -48,31 +49,18 @@ DELETE_BACKOFF: Final = Backoff(base=timedelta(milliseconds=200), cap=timedelta(
 log = structlog.get_logger(__name__)
 
 
-class Hold(Protocol):
-    """A lease that somebody renews, as `etl_core.queue.lease` gives it."""
-
-    @property
-    def lost(self) -> asyncio.Event:
-        """Return the event that is set once the lease could not be renewed."""
-        ...
-
-    def release(self) -> None:
-        """Stop renewing; doing so twice is no error."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class _Acked:
     delivery: Delivery
-    hold: Hold | None
+    held: Held | None
 
     @property
     def is_lost(self) -> bool:
-        return self.hold is not None and self.hold.lost.is_set()
+        return self.held is not None and self.held.lost.is_set()
 
-    def release(self) -> None:
-        if self.hold is not None:
-            self.hold.release()
+    def forget(self) -> None:
+        if self.held is not None:
+            self.held.forget()
 
 
 class Settler:
@@ -100,11 +88,11 @@ class Settler:
         self._timer: asyncio.Task[None] | None = None
         self._deletes: set[asyncio.Task[None]] = set()
 
-    async def settle(self, context: Context, outcome: Outcome, hold: Hold | None = None) -> Settlement:
+    async def settle(self, context: Context, outcome: Outcome, held: Held | None = None) -> Settlement:
         """Decide and apply; return what was applied: a Bury that could not be carried out becomes a Retry.
 
         Never raises for a queue or store that fails: the message then comes back by itself, which is always safe.
-        ``hold`` is released when the message is settled; without one its lease must outlast the work.
+        ``held`` is forgotten when the message is settled; without one, its lease must outlast the work.
         Not to be cancelled: cancel the attempt, then settle it.
         """
         settlement = settle(
@@ -112,28 +100,28 @@ class Settler:
         )
         match settlement:
             case Ack():
-                await self._ack(_Acked(context.delivery, hold))
+                await self._ack(_Acked(context.delivery, held))
             case Retry(after=after):
-                await self._give_back([context.delivery], [hold], after)
+                await self._give_back([context.delivery], [held], after)
             case Release():
-                await self._give_back([context.delivery], [hold], timedelta(0))
+                await self._give_back([context.delivery], [held], timedelta(0))
             case Bury(reason=reason):
                 if await self._bury(context, outcome, reason):
-                    await self._ack(_Acked(context.delivery, hold))
+                    await self._ack(_Acked(context.delivery, held))
                 else:
                     after = self._policy.backoff.delay(context.delivery.receive_count, self._jitter())
-                    await self._give_back([context.delivery], [hold], after)
+                    await self._give_back([context.delivery], [held], after)
                     return Retry(after)
             case Abandon():
-                if hold is not None:
-                    hold.release()
+                if held is not None:
+                    held.forget()
             case _:
                 assert_never(settlement)
         return settlement
 
-    async def release(self, deliveries: Sequence[Delivery], holds: Sequence[Hold | None] = ()) -> None:
+    async def release(self, deliveries: Sequence[Delivery], helds: Sequence[Held | None] = ()) -> None:
         """Give back, at once and unprocessed, what nobody has started on."""
-        await self._give_back(deliveries, holds, timedelta(0))
+        await self._give_back(deliveries, helds, timedelta(0))
 
     async def flush(self) -> None:
         """Delete everything acknowledged so far; what can not be deleted comes back and is found done."""
@@ -150,10 +138,10 @@ class Settler:
             return max(context.number, context.delivery.receive_count)
         return context.number
 
-    async def _give_back(self, deliveries: Sequence[Delivery], holds: Sequence[Hold | None], after: timedelta) -> None:
-        for hold in holds:
-            if hold is not None:
-                hold.release()  # first: a renewal after ours would hide the message for a whole lease
+    async def _give_back(self, deliveries: Sequence[Delivery], helds: Sequence[Held | None], after: timedelta) -> None:
+        for held in helds:
+            if held is not None:
+                held.forget()  # first: a renewal after ours would hide the message for a whole lease
         if not deliveries:
             return
         try:
@@ -192,7 +180,7 @@ class Settler:
                 return
             await self._clock.sleep(DELETE_BACKOFF.delay(attempt, self._jitter()))
         for entry in acked:
-            entry.release()
+            entry.forget()
             log.warning("delivery.not_deleted", delivery_id=entry.delivery.message_id, code="gave_up")
 
     async def _try_to_delete(self, acked: Sequence[_Acked]) -> Sequence[_Acked]:
@@ -205,7 +193,7 @@ class Settler:
         except EtlError as error:
             log.error("delivery.not_deleted", deliveries=len(held), error=str(error))  # noqa: TRY400 - the error tree's messages say it all
             for entry in acked:
-                entry.release()
+                entry.forget()
             return ()
         failures = {failure.index: failure for failure in report.failed} if report else {}
         again: list[_Acked] = []
@@ -214,7 +202,7 @@ class Settler:
             if failure is not None and failure.transient:
                 again.append(entry)
                 continue
-            entry.release()
+            entry.forget()
             if failure is not None:
                 log.warning("delivery.not_deleted", delivery_id=entry.delivery.message_id, code=failure.code)
         return again
