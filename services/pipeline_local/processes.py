@@ -30,6 +30,11 @@ class ProcessRef:
     started: str
 
     @classmethod
+    def nobody(cls) -> ProcessRef:
+        """Return a process that never lives."""
+        return cls(0, "")
+
+    @classmethod
     def of(cls, pid: int) -> ProcessRef | None:
         """Return the process that has ``pid`` now, or None."""
         started = _start_of(pid)
@@ -37,7 +42,8 @@ class ProcessRef:
 
     def is_alive(self) -> bool:
         """Say whether this very process still runs; a zombie does not."""
-        return _start_of(self.pid) == self.started
+        # kill(0) and kill(-1) mean whole groups of processes: nothing below 2 was ever started by us.
+        return self.pid > 1 and self.started != "" and _start_of(self.pid) == self.started
 
     def stop(self, *signals: tuple[signal.Signals, float]) -> None:
         """Send each signal in turn and wait up to its seconds; the first that works ends it."""

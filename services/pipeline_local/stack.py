@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pipeline_local.service import Service
 
 REGION: Final = "us-east-1"
-_NOBODY: Final = ProcessRef(0, "")  # a stopped service keeps its port in the state file
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +158,8 @@ class Stack:
         known = self._running()
         for service in self._services():
             _clear(service, known.get(service.name))
-        self._remember({name: Running(_NOBODY, running.port) for name, running in known.items()})
+        # A stopped service keeps its port, so that a program that was told it still finds it after the next `up`.
+        self._remember({name: Running(ProcessRef.nobody(), running.port) for name, running in known.items()})
 
     def _locked(self) -> AbstractContextManager[None]:
         self.folder.mkdir(parents=True, exist_ok=True)

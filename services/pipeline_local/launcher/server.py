@@ -20,8 +20,12 @@ def main(argv: list[str]) -> None:
     import uvicorn  # noqa: PLC0415 - after the pid file, so that even a start that hangs can be found
     from ministack.app import app  # noqa: PLC0415 - reads the environment when it is imported
 
+    from pipeline_local.launcher import sqs  # noqa: PLC0415 - imports ministack
+    from pipeline_local.launcher.connection import exposing_connections  # noqa: PLC0415 - as above
+
+    sqs.install()
     config = uvicorn.Config(
-        app,
+        exposing_connections(app),
         loop="uvloop",
         http="httptools",
         ws="none",
