@@ -79,7 +79,7 @@ class EmploymentHistoryConfig:
 
 
 class CsvContent(ContentFile):
-    """RFC 4180 in UTF-8 without byte order mark: CRLF, quotes where needed; NULL and the empty text are both nothing."""
+    """RFC 4180 in UTF-8, no byte order mark: CRLF, quotes where needed; NULL and the empty text are both nothing."""
 
     def __init__(self, columns: Sequence[str], *, formula_safe: bool) -> None:
         super().__init__()

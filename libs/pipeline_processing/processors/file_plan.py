@@ -57,19 +57,14 @@ async def agencies_in_bucket(source: ObjectStore, template: str) -> AsyncIterato
             where="--source-prefix",
             way_out="end the agency's segment with a slash, as in {agency_id}/",
         )
-    last = ""
-    while True:
-        # Every key of the folder is below this one; a longer name that merely begins so is not skipped with it.
-        info = await _first(source, before, start_after=f"{before}{last}/\U0010ffff" if last else "")
-        if info is None:
-            return
-        agency_id, slash, _ = info.removeprefix(before).partition("/")
-        if not slash or not agency_id:
-            last = ""
-            return
-        if agency_id != last:
+    last = after_key = ""
+    while (key := await _first(source, before, start_after=after_key)) is not None:
+        agency_id, slash, _ = key.removeprefix(before).partition("/")
+        if slash and agency_id and agency_id != last:
             yield agency_id
-        last = agency_id
+            last = agency_id
+        # Of a folder all keys but a few odd ones are below this; a file beside the folders is stepped over.
+        after_key = max(key, f"{before}{agency_id}/\U0010ffff") if slash else key
 
 
 async def _first(source: ObjectStore, prefix: str, *, start_after: str) -> str | None:
@@ -118,13 +113,11 @@ def _mapping(attachment: AttachmentFile) -> FileMapping:
 
 
 def _placed(mapping: FileMapping, agency_id: str, source_prefix: str, destination_prefix: str) -> FileMapping:
-    source_size = len(mapping.source_key.encode(errors="surrogatepass"))
+    size = len(mapping.source_key.encode(errors="surrogatepass"))
+    if not 0 < size <= KEY_LIMIT:
+        reason = f"the source key has {size} bytes; S3 has keys of 1 to {KEY_LIMIT}"
+        return replace(mapping, verdict="key_too_long" if size else "unsafe_key", reason=reason)
     try:
-        if not 0 < source_size <= KEY_LIMIT:
-            raise UnfitName(
-                "key_too_long" if source_size else "unsafe_key",
-                f"the source key has {source_size} bytes; S3 has keys of 1 to {KEY_LIMIT}",
-            )
         name = relative_name(mapping.source_key, source_prefix)
         return replace(mapping, destination_key=attachment_key(destination_prefix, agency_id, name))
     except UnfitName as unfit:

@@ -72,7 +72,10 @@ class FileMapping:
 
     def as_json(self) -> Json:
         """Return the mapping as an item's payload holds it, without what is not known."""
-        return {name: value for name, value in asdict(self).items() if value is not None and value != ""}
+        fields = asdict(self)
+        return {
+            name: value for name, value in fields.items() if name == "source_key" or (value is not None and value != "")
+        }
 
 
 @dataclass(frozen=True, slots=True)

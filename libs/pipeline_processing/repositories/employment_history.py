@@ -51,3 +51,9 @@ class EmploymentHistoryRepository:
         async with aclosing(rows):
             async for row in rows:
                 yield tuple(row)
+
+    async def check(self) -> None:
+        """Raise ConfigError now where the query would later: it is run for an agency that there is not."""
+        async with aclosing(self.rows("")) as rows:
+            async for _ in rows:
+                break

@@ -1,0 +1,91 @@
+"""Makes what a run left visible: a manifest an agency, then the catalog, in one atomic step for all agencies."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from pipeline_processing.model import Published, canonical_json
+from pipeline_processing.processors import catalog, employment_history, file_manifest, s3_files
+from pipeline_processing.processors.destination import catalog_key
+from pipeline_processing.processors.file_manifest import ManifestRows
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from etl_core.clock import Clock
+    from etl_core.objects import ObjectStore
+    from pipeline_processing.model import Gathered, Json, Output
+
+
+class Publication:
+    """One run's publish; memory grows with the number of agencies, not of attachments."""
+
+    def __init__(self, run_id: str, planned_at: str, objects: ObjectStore, prefix: str, clock: Clock) -> None:
+        self._run = {"run_id": run_id, "planned_at": planned_at}
+        self._objects, self._prefix, self._clock = objects, prefix, clock
+        self._items_done: Counter[str] = Counter()
+        self._agencies: set[str] = set()
+        self._histories: dict[str, tuple[Output, Json]] = {}
+
+    async def publish(self, results: AsyncIterator[Gathered]) -> Published:
+        """Write the manifests and commit. A run with neither attachments nor rows changes nothing and says so."""
+        with ManifestRows() as rows:
+            async for gathered in results:
+                self._take(gathered, rows)
+            parts: dict[str, dict[str, Json]] = {}
+            outputs: list[Output] = []
+            counts: Counter[str] = Counter()
+            for agency_id, lines in rows.agencies():
+                manifest = await file_manifest.write(agency_id, lines, self._objects, self._prefix)
+                parts[agency_id] = {"attachments": self._attachments(manifest)}
+                outputs += manifest.outputs
+                counts += manifest.counts
+        for agency_id, (output, rows_exported) in self._histories.items():
+            parts.setdefault(agency_id, {})["employment_history"] = self._history(output, rows_exported)
+            outputs.append(output)
+            counts["employment_rows"] += rows_exported
+        counts |= Counter(agencies=len(self._agencies), empty_agencies=len(self._agencies - parts.keys()))
+        return await self._commit(parts, tuple(outputs), dict(counts))
+
+    def _take(self, gathered: Gathered, rows: ManifestRows) -> None:
+        item, marker = gathered.item, gathered.marker
+        self._agencies.add(item.agency_id)
+        if item.processor == s3_files.NAME:
+            rows.add(gathered)
+            self._items_done[item.agency_id] += marker is not None
+        elif item.processor == employment_history.NAME and marker is not None and marker.result.outputs:
+            self._histories[item.agency_id] = (marker.result.outputs[0], marker.result.details["rows"])
+
+    def _attachments(self, manifest: file_manifest.AgencyManifest) -> Json:
+        return self._run | {
+            "items_done": self._items_done[manifest.agency_id],
+            "rows": manifest.rows,
+            "counts": dict(manifest.counts),
+            "files": [_file(output) for output in manifest.outputs],
+        }
+
+    def _history(self, output: Output, rows: Json) -> Json:
+        return self._run | {"items_done": 1, "rows": rows, "files": [_file(output)]}
+
+    async def _commit(
+        self, parts: dict[str, dict[str, Json]], outputs: tuple[Output, ...], counts: dict[str, int]
+    ) -> Published:
+        if not parts:
+            return Published("nothing to publish", changed=False, counts=counts)
+        key = catalog_key(self._prefix)
+        committed = await catalog.commit(self._objects, key, parts, clock=self._clock, nonce=self._run["run_id"])
+        digest = hashlib.sha256(canonical_json(parts)).hexdigest()[:12]
+        return Published(
+            f"s3://{self._objects.bucket}/{key}#{digest}",
+            committed.changed,
+            outputs,
+            counts | {"superseded": committed.superseded},
+        )
+
+
+def _file(output: Output) -> Json:
+    fields = asdict(output)
+    return {name: fields[name] for name in ("key", "size", "checksum")}
