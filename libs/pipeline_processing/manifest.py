@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from bisect import bisect_left
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
@@ -66,6 +67,10 @@ class Manifest:
     processors: Mapping[str, Tally]
     sha256: str = field(default="", compare=False)
     """Of the stored ``manifest.json``; the run's record repeats it, so that an altered head is noticed too."""
+
+    def part_of(self, item_id: str) -> str:
+        """Return the key of the part that holds the item; a claim check points to it."""
+        return self.parts[bisect_left(self.parts, item_id, key=lambda part: part.last)].key
 
     def encode(self) -> bytes:
         """Return the stored form."""
@@ -153,18 +158,13 @@ class Manifests:
 
     async def items(self, manifest: Manifest) -> AsyncIterator[Item]:
         """Yield every item in the order of its id, one part in memory at a time; ConfigError names an altered part."""
-        async for _, item in self.placed(manifest):
-            yield item
-
-    async def placed(self, manifest: Manifest) -> AsyncIterator[tuple[str, Item]]:
-        """Yield as `items` does, each with its part's key (what a claim check points to)."""
         last, total = "", 0
         for part in manifest.parts:
             for item in _items(part.key, await self._part(part)):
                 if item.item_id <= last:
                     raise _altered(part.key, "its items are out of order")
                 last, total = item.item_id, total + 1
-                yield part.key, item
+                yield item
         if total != manifest.items:
             raise _altered(self._layout.manifest, f"its parts hold {total} items, not {manifest.items}")
 

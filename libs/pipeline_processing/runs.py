@@ -152,18 +152,25 @@ class Runs:
         _check_owner(current, job, spec)
         return current
 
-    async def load(self, run_id: str) -> Run:
-        """Return the run; ConfigError where there is none."""
+    async def find(self, run_id: str) -> Run | None:
+        """Return the run, or None where there is none."""
         key = self.layout(run_id).run
         try:
             found = await self._store.get(key)
-        except NotFound as error:
+        except NotFound:
+            return None
+        return Run.decode(found.body, key=key, etag=found.info.etag)
+
+    async def load(self, run_id: str) -> Run:
+        """Return the run; ConfigError where there is none."""
+        run = await self.find(run_id)
+        if run is None:
             raise ConfigError(
                 f"there is no run {run_id}",
-                where=f"{self._store.bucket}/{key}",
+                where=f"s3://{self._store.bucket}/{self.layout(run_id).root}",
                 way_out="`controller status` without --run-id lists the runs",
-            ) from error
-        return Run.decode(found.body, key=key, etag=found.info.etag)
+            )
+        return run
 
     async def list(self) -> AsyncIterator[str]:
         """Yield the id of every run, in order; one request a run, however many objects it has."""

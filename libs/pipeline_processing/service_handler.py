@@ -5,6 +5,8 @@ Settings in, ready parts out, every part injectable.
 
 from __future__ import annotations
 
+import random
+import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
@@ -52,9 +54,12 @@ class ServiceHandler:
         stores: Callable[[str], ObjectStore] | None = None,
         queues: Callable[[str], Queue] | None = None,
         database: Database | None = None,
+        jitter: Callable[[], float] = random.random,
+        nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
         self.settings = settings or load(Settings)
         self.clock = clock or SystemClock()
+        self.jitter, self.nonce = jitter, nonce
         self._make_store = stores
         self._make_queue = queues
         self._database = database
@@ -116,6 +121,18 @@ class ServiceHandler:
                 way_out="set PIPELINE_CONTROL_BUCKET, or `pipeline-processing local up` for a local stack",
             )
         return self.store(bucket)
+
+    def memory_store(self) -> ObjectStore:
+        """Return a new store in this process, for records that need not outlive it."""
+        from etl_core.objects.memory import MemoryBuckets  # noqa: PLC0415 - only a run without a control bucket needs it
+
+        return MemoryBuckets(self.clock).store("memory")
+
+    def memory_queue(self, name: str) -> Queue:
+        """Return a new queue in this process, for a run that has no fleet."""
+        from etl_core.queue.memory import MemoryQueue  # noqa: PLC0415 - only a run within one process needs it
+
+        return MemoryQueue(name, self.clock)
 
     async def lane(self, name: LaneName) -> Lane:
         """Return a lane; its dead-letter queue is the one that the queue's redrive policy names."""

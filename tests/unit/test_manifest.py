@@ -173,7 +173,7 @@ async def test_a_head_that_is_no_manifest_is_a_clear_error(body: bytes) -> None:
 async def test_a_claim_check_finds_its_item() -> None:
     manifests = make(bucket())
     manifest = await manifests.freeze(stream(item(n) for n in range(9)))
-    placed = [pair async for pair in manifests.placed(manifest)]
-    assert [one for _, one in placed] == [await manifests.read_item(part, one.item_id) for part, one in placed]
+    items = [one async for one in manifests.items(manifest)]
+    assert items == [await manifests.read_item(manifest.part_of(one.item_id), one.item_id) for one in items]
     with pytest.raises(NotFound):
         await manifests.read_item(manifest.parts[0].key, "0" * 32)

@@ -1,0 +1,61 @@
+"""What a run's end looks like on a terminal: a few lines, or the report as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pipeline_processing.model import Json
+    from pipeline_processing.publish import Finished
+    from pipeline_processing.reports.report import Report
+
+GROUPS_SHOWN: Final = 5
+
+
+def as_json(finished: Finished) -> dict[str, Json]:
+    """Return the whole outcome as JSON."""
+    run, report = finished.run, finished.report
+    return {
+        "run_id": run.run_id,
+        "job": run.job,
+        "state": run.state,
+        "exit_code": finished.exit_code,
+        "report": None if report is None else {name: getattr(report, name) for name in report.__slots__},
+    }
+
+
+def lines(finished: Finished, *, report_at: str | None) -> Iterator[str]:
+    """Yield the summary; ``report_at`` is where the full report can be read."""
+    run, report = finished.run, finished.report
+    if report is None:
+        yield f"{run.run_id}: {run.state}"
+        return
+    yield f"{run.run_id}: {_verdict(report)} in {report.seconds:,.1f} s"
+    total = report.total
+    if not total["planned"]["items"]:
+        yield "  nothing to do: the plan has no items"
+    else:
+        states = ", ".join(
+            f"{total[state]['items']:,} {state}"
+            for state in ("done", "skipped", "dead", "pending")
+            if total[state]["items"] or state == "done"
+        )
+        yield f"  {total['planned']['items']:,} items ({total['planned']['inputs']:,} inputs): {states}"
+    if report.outcomes:
+        yield "  inputs: " + ", ".join(f"{count:,} {name}" for name, count in report.outcomes.items())
+    for line in (*report.because, *report.warnings):
+        yield f"  ! {line}"
+    for group in report.failures[:GROUPS_SHOWN]:
+        yield f"  ! {group['items']:,} of {group['error_class']}: {group['message']} [{group['fingerprint']}]"
+    if len(report.failures) > GROUPS_SHOWN:
+        yield f"  ! and {len(report.failures) - GROUPS_SHOWN} more causes"
+    if report_at:
+        yield f"  report: {report_at}"
+
+
+def _verdict(report: Report) -> str:
+    if report.is_success:
+        return "done, with tolerated failures" if report.because else "done"
+    return "partly done, published" if report.is_published else "partly done, not published"
