@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import random
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -44,7 +43,7 @@ async def _run(options: argparse.Namespace, services: ServiceHandler) -> int:
     lane = await services.lane(options.lane)
     if options.command == "list":
         return await list_letters(lane, services.clock, limit=options.limit, as_json=options.json)
-    records = Records(services.control, services.settings.control_prefix, services.clock, random.random)
+    records = Records(services.control, services.settings.control_prefix, services.clock, services.jitter)
     if options.command == "show":
         return await show_letters(
             options.target,

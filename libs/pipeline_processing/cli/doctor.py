@@ -8,7 +8,6 @@ from collections import Counter
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
 from etl_core.errors import ConfigError
 from pipeline_processing.cli.checks import SUBJECTS, Check, Request, examine
@@ -77,7 +76,7 @@ async def _examine(services: ServiceHandler, options: argparse.Namespace) -> lis
         return f"region {meta.region_name}, S3 at {meta.endpoint_url}"
 
     async with services:
-        checks = await examine(services, request, nonce=lambda: uuid4().hex, connect=connect)
+        checks = await examine(services, request, nonce=services.nonce, connect=connect)
     return [Check("settings", "ok", "all are of the right kind"), *checks]
 
 
