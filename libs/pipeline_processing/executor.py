@@ -17,6 +17,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from structlog.contextvars import bound_contextvars
+
 from etl_core.errors import InvalidData, LeaseLost, NotFound, Permanent, Transient
 from pipeline_processing import __version__
 from pipeline_processing.evidence import FailureRecord
@@ -93,6 +95,10 @@ class Executor:
         self._clock = clock
         self._nonce = nonce
 
+    def knows(self, processor: str) -> bool:
+        """Say whether there is a processor of this name."""
+        return processor in self._processors
+
     async def run(self, delivery: Delivery, *, lost: asyncio.Event | None = None) -> tuple[Context, Outcome]:
         """Live through one delivery and say what came of it; touches no queue, begins no write once ``lost`` is set."""
         context = Context(delivery, self._nonce(), self._clock.now(), lost)
@@ -111,6 +117,15 @@ class Executor:
 
     async def _live(self, context: Context) -> Outcome:
         message = context.message = decode(context.delivery.body)
+        with bound_contextvars(
+            delivery_id=context.delivery.message_id,
+            run_id=message.run_id,
+            item_id=message.item_id,
+            agency_id=message.agency_id,
+        ):
+            return await self._work(context, message)
+
+    async def _work(self, context: Context, message: ItemMessage) -> Outcome:
         if await self._is_cancelled(message.run_id):
             return Cancelled()
         if await self._is_done(context.delivery, message):
