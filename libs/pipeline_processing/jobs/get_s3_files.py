@@ -111,14 +111,16 @@ class GetS3Files:
         self, run_id: str, spec: Mapping[str, Json], results: AsyncIterator[Gathered], services: ServiceHandler
     ) -> Published:
         """Write each agency's manifest and commit the catalog; see `catalog` for what two runs do to each other."""
-        from pipeline_processing.layout import RunLayout  # noqa: PLC0415 - discovery stays light
-        from pipeline_processing.manifest import Manifest  # noqa: PLC0415 - the same
-        from pipeline_processing.processors.publication import Publication  # noqa: PLC0415 - the same
+        from pipeline_processing.processors.publication import Publication  # noqa: PLC0415 - discovery stays light
 
-        key = RunLayout(services.settings.control_prefix, run_id).manifest
-        manifest = Manifest.decode((await services.control.get(key)).body, key=key)
-        objects = services.store(spec["destination_bucket"])
-        publication = Publication(run_id, manifest.planned_at, objects, spec["destination_prefix"], services.clock)
+        publication = Publication(
+            run_id,
+            services.store(spec["destination_bucket"]),
+            spec["destination_prefix"],
+            services.clock,
+            jitter=services.jitter,
+            planned_at=await _planned_at(run_id, services),
+        )
         return await publication.publish(results)
 
     async def _check(self, spec: Mapping[str, Json], services: ServiceHandler) -> list[str]:
@@ -161,6 +163,17 @@ class GetS3Files:
                 way_out=f"give --{which}-bucket, or set PIPELINE_{which.upper()}_BUCKET",
             )
         return bucket
+
+
+async def _planned_at(run_id: str, services: ServiceHandler) -> str | None:
+    """Return when the run's manifest was frozen; None for a run whose records end with its process."""
+    from pipeline_processing.layout import RunLayout  # noqa: PLC0415 - discovery stays light
+    from pipeline_processing.manifest import Manifest  # noqa: PLC0415 - the same
+
+    if services.settings.control_bucket is None:
+        return None
+    key = RunLayout(services.settings.control_prefix, run_id).manifest
+    return Manifest.decode((await services.control.get(key)).body, key=key).planned_at
 
 
 def _source_prefix(spec: Mapping[str, Json], agency_id: str) -> str:

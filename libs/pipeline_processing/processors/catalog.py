@@ -12,7 +12,6 @@ more items done stands: items only ever become done, so a slow early gather can 
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -24,7 +23,7 @@ from etl_core.retry import Backoff
 from pipeline_processing.model import canonical_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from etl_core.clock import Clock
     from etl_core.objects import Blob, ObjectStore
@@ -61,11 +60,11 @@ def merged(catalog: Parts, parts: Parts) -> tuple[dict[str, dict[str, Json]], in
     return result, superseded
 
 
-async def commit(store: ObjectStore, key: str, parts: Parts, *, clock: Clock, nonce: str) -> Committed:
+async def commit(store: ObjectStore, key: str, parts: Parts, *, clock: Clock, jitter: Callable[[], float]) -> Committed:
     """Merge ``parts`` into the catalog by compare-and-set; committing twice, or from two gathers, changes it once.
 
-    A 412 or a lost reply is answered by reading back: the catalog that says all of it already is the proof. ``nonce``
-    spreads the waits of several writers. Raises ConfigError where ``key`` holds something else than a catalog.
+    A 412 or a lost reply is answered by reading back: the catalog that says all of it already is the proof. Raises
+    ConfigError where ``key`` holds something else than a catalog.
     """
     fault: Exception | None = None
     for attempt in range(1, TRIES + 1):
@@ -82,7 +81,7 @@ async def commit(store: ObjectStore, key: str, parts: Parts, *, clock: Clock, no
                 await store.put_if_match(key, body, etag=there.info.etag, content_type=_CONTENT_TYPE)
         except (PreconditionFailed, NotFound, Transient) as error:
             fault = error
-            await clock.sleep(BACKOFF.delay(attempt, zlib.crc32(f"{nonce}/{attempt}".encode()) / 2**32))
+            await clock.sleep(BACKOFF.delay(attempt, jitter()))
         else:
             return Committed(changed=True, superseded=superseded)
     raise Transient(f"{store.bucket}/{key}: no quiet moment in {TRIES} tries") from fault

@@ -13,7 +13,7 @@ from pipeline_processing.processors.destination import catalog_key
 from pipeline_processing.processors.file_manifest import ManifestRows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from etl_core.clock import Clock
     from etl_core.objects import ObjectStore
@@ -21,11 +21,23 @@ if TYPE_CHECKING:
 
 
 class Publication:
-    """One run's publish; memory grows with the number of agencies, not of attachments."""
+    """One run's publish; memory grows with the number of agencies, not of attachments.
 
-    def __init__(self, run_id: str, planned_at: str, objects: ObjectStore, prefix: str, clock: Clock) -> None:
-        self._run = {"run_id": run_id, "planned_at": planned_at}
-        self._objects, self._prefix, self._clock = objects, prefix, clock
+    Without a ``planned_at`` the run counts as planned when its first item was done.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        objects: ObjectStore,
+        prefix: str,
+        clock: Clock,
+        *,
+        jitter: Callable[[], float],
+        planned_at: str | None,
+    ) -> None:
+        self._run_id, self._planned_at, self._first_done = run_id, planned_at, ""
+        self._objects, self._prefix, self._clock, self._jitter = objects, prefix, clock, jitter
         self._items_done: Counter[str] = Counter()
         self._agencies: set[str] = set()
         self._histories: dict[str, tuple[Output, Json]] = {}
@@ -53,14 +65,19 @@ class Publication:
     def _take(self, gathered: Gathered, rows: ManifestRows) -> None:
         item, marker = gathered.item, gathered.marker
         self._agencies.add(item.agency_id)
+        if marker is not None:
+            self._first_done = min(self._first_done or marker.finished_at, marker.finished_at)
         if item.processor == s3_files.NAME:
             rows.add(gathered)
             self._items_done[item.agency_id] += marker is not None
         elif item.processor == employment_history.NAME and marker is not None and marker.result.outputs:
             self._histories[item.agency_id] = (marker.result.outputs[0], marker.result.details["rows"])
 
+    def _run(self) -> dict[str, Json]:
+        return {"run_id": self._run_id, "planned_at": self._planned_at or self._first_done or self._clock.now().isoformat()}
+
     def _attachments(self, manifest: file_manifest.AgencyManifest) -> Json:
-        return self._run | {
+        return self._run() | {
             "items_done": self._items_done[manifest.agency_id],
             "rows": manifest.rows,
             "counts": dict(manifest.counts),
@@ -68,7 +85,7 @@ class Publication:
         }
 
     def _history(self, output: Output, rows: Json) -> Json:
-        return self._run | {"items_done": 1, "rows": rows, "files": [_file(output)]}
+        return self._run() | {"items_done": 1, "rows": rows, "files": [_file(output)]}
 
     async def _commit(
         self, parts: dict[str, dict[str, Json]], outputs: tuple[Output, ...], counts: dict[str, int]
@@ -76,7 +93,7 @@ class Publication:
         if not parts:
             return Published("nothing to publish", changed=False, counts=counts)
         key = catalog_key(self._prefix)
-        committed = await catalog.commit(self._objects, key, parts, clock=self._clock, nonce=self._run["run_id"])
+        committed = await catalog.commit(self._objects, key, parts, clock=self._clock, jitter=self._jitter)
         digest = hashlib.sha256(canonical_json(parts)).hexdigest()[:12]
         return Published(
             f"s3://{self._objects.bucket}/{key}#{digest}",
