@@ -39,7 +39,7 @@ next
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pipeline-processing new-job",
-        description="Write a new job, its processor and its test from a template; they run and pass make check as they are.",
+        description="Write a new job, its processor and its test from a template: they run and pass make check.",
     )
     parser.add_argument("name", metavar="NAME", help="the job's name, such as normalize_ranks")
     parser.add_argument("--dry-run", action="store_true", help="say what would be written, and write nothing")
