@@ -7,7 +7,7 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-_SIZE: Final = re.compile(r"(\d+)\s*(|B|kB|KB|MB|GB|KiB|MiB|GiB)")
+_SIZE: Final = re.compile(r"([0-9]+)\s*(|B|kB|KB|MB|GB|KiB|MiB|GiB)")
 _UNITS: Final = {"": 1, "B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _BINARY: Final = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
