@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -252,13 +254,12 @@ def waiting_receives(stack: LocalStack, pollers: list[subprocess.Popen[bytes]]) 
     port = int(stack.endpoint_url.rpartition(":")[2])
     connected = 0
     for poller in pollers:
-        lines = subprocess.run(
-            ["cat", f"/proc/{poller.pid}/net/tcp"], capture_output=True, text=True, check=True
-        ).stdout.splitlines()[1:]
+        lines = Path(f"/proc/{poller.pid}/net/tcp").read_text().splitlines()[1:]
         inodes = {line.split()[9] for line in lines if line.split()[2] == f"0100007F:{port:04X}"}
-        links = subprocess.run(
-            ["ls", "-l", f"/proc/{poller.pid}/fd"], capture_output=True, text=True, check=True
-        ).stdout
+        links = set()
+        for link in Path(f"/proc/{poller.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                links.add(str(link.readlink()))
         connected += any(f"socket:[{inode}]" in links for inode in inodes)
     return connected
 
