@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -76,11 +77,15 @@ def _code(wish: SystemExit) -> int:
 
 
 def _stdout_is_gone() -> bool:
-    """Tell a reader that went away (`jobs | head -1`) from a broken connection: what is buffered can not be written."""
+    """Tell a reader that went away (`jobs | head -1`) from a broken connection to a service."""
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The interpreter flushes once more on its way out; that must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+        out = sys.stdout.fileno()
+    except OSError:  # not a file at all
+        return False
+    poll = select.poll()
+    poll.register(out, 0)
+    if not any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0)):
+        return False
+    # The interpreter flushes once more on its way out; that must not fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), out)
+    return True
