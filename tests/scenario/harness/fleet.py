@@ -1,0 +1,214 @@
+"""A fleet of its own for one scenario: queue, control bucket, wires, and as many real processes as it takes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from uuid import uuid4
+
+from harness.bucket import Bucket
+from harness.programs import Program, until
+from harness.wire import Wire
+from pipeline_local.resources import ensure_queue
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from harness.world import World
+
+JOB: Final = "get_s3_files"
+QUICK: Final = {
+    "PIPELINE_LEASE": "4s",
+    "PIPELINE_HEARTBEAT": "1s",
+    "PIPELINE_RECEIVE_WAIT": "1s",
+    "PIPELINE_POLL": "300ms",
+    "PIPELINE_BACKOFF_BASE": "100ms",
+    "PIPELINE_BACKOFF_CAP": "1s",
+    "PIPELINE_MAX_ATTEMPTS": "4",
+    "PIPELINE_STALL_AFTER": "5s",
+    "PIPELINE_DRAIN": "8s",
+    "PIPELINE_GRACE": "12s",
+    "PIPELINE_LOG_FORMAT": "json",
+    "PIPELINE_HEALTH_PORT": "0",
+    "PIPELINE_HEALTH_HOST": "127.0.0.1",
+}
+"""Short enough for a scenario to wait for a lease, and safe together by the product's own rules."""
+
+
+class Stack(Protocol):
+    """What a fleet needs of the local stack."""
+
+    @property
+    def environment(self) -> Mapping[str, str]: ...
+
+    @property
+    def endpoint_url(self) -> str: ...
+
+    @property
+    def database_url(self) -> str: ...
+
+    def client(self, service: str) -> Any: ...  # noqa: ANN401 - boto3 makes its clients' classes at run time
+
+    def sql(self, statement: str) -> str: ...
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message as it lies in the dead-letter queue."""
+
+    body: str
+    attributes: Mapping[str, str] = field(compare=False)
+
+
+class Fleet:
+    """Use it as a context manager: on its way out every process is killed."""
+
+    def __init__(
+        self,
+        stack: Stack,
+        world: World,
+        folder: Path,
+        *,
+        max_receive_count: int = 8,
+        **settings: str,
+    ) -> None:
+        self.stack, self.world = stack, world
+        self._folder = folder
+        self._exit = ExitStack()
+        self._programs: list[Program] = []
+        mark = uuid4().hex[:8]
+        self.sqs, self.s3 = stack.client("sqs"), stack.client("s3")
+        self.control = Bucket.make(f"control-{mark}", self.s3)
+        self.queue = f"scenario-{mark}"
+        lease = (QUICK | settings)["PIPELINE_LEASE"].removesuffix("s")
+        self.queue_url = ensure_queue(self.sqs, self.queue, lease=lease, max_receive_count=max_receive_count)
+        self.dead_letter_url = self.sqs.get_queue_url(QueueName=f"{self.queue}-dlq")["QueueUrl"]
+        self.worker_wire = self._exit.enter_context(Wire.in_thread(stack.endpoint_url))
+        self.controller_wire = self._exit.enter_context(Wire.in_thread(stack.endpoint_url))
+        self.environment: dict[str, str] = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PIPELINE_"))},
+            **{name: value for name, value in stack.environment.items() if name.startswith("AWS_")},
+            **QUICK,
+            "PIPELINE_CONTROL_BUCKET": self.control.name,
+            "PIPELINE_SOURCE_BUCKET": world.source_bucket,
+            "PIPELINE_LIVE_QUEUE": self.queue,
+            "PIPELINE_DATABASE_URL": world.database_url,
+            **settings,
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            for program in self._programs:
+                sys.stderr.write(f"--- {program.name}\n{program.tail()}\n")
+        for program in self._programs:
+            program.kill()
+        self._exit.close()
+
+    def run(self, run_id: str = "scenario") -> Run:
+        """Return a run of the main job with a destination bucket of its own."""
+        return Run(self, run_id, Bucket.make(f"destination-{uuid4().hex[:8]}", self.s3))
+
+    def worker(self, *arguments: str, **environment: str) -> Program:
+        """Start a worker."""
+        wire = {"AWS_ENDPOINT_URL": self.worker_wire.url}
+        return self.start("worker", "--lane", "live", *arguments, environment={**wire, **environment})
+
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Program:
+        """Start any command; its requests go to the stack directly unless ``environment`` says otherwise."""
+        log = self._folder / f"{len(self._programs):02}-{arguments[0]}"
+        program = Program(*arguments, environment={**self.environment, **(environment or {})}, log=log)
+        self._programs.append(program)
+        return program
+
+    def depth(self) -> tuple[int, int]:
+        """Return how many messages are visible (delayed ones too) and how many in flight."""
+        values = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["All"])["Attributes"]
+        delayed = int(values.get("ApproximateNumberOfMessagesDelayed", 0))
+        visible, hidden = (int(values[f"ApproximateNumberOfMessages{of}"]) for of in ("", "NotVisible"))
+        return visible + delayed, hidden
+
+    def await_empty_queue(self) -> None:
+        until(lambda: self.depth() == (0, 0), f"an empty queue, it has {self.depth()}", within=30)
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """Return all dead letters, and leave them where they are."""
+        found: dict[str, tuple[str, DeadLetter]] = {}
+        while batch := self.sqs.receive_message(
+            QueueUrl=self.dead_letter_url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=60,
+            MessageAttributeNames=["All"],
+        ).get("Messages"):
+            for message in batch:
+                values = message.get("MessageAttributes", {}).items()
+                letter = DeadLetter(message["Body"], {name: value["StringValue"] for name, value in values})
+                found[message["MessageId"]] = message["ReceiptHandle"], letter
+        for receipt, _ in found.values():
+            self.sqs.change_message_visibility(
+                QueueUrl=self.dead_letter_url, ReceiptHandle=receipt, VisibilityTimeout=0
+            )
+        return sorted((letter for _, letter in found.values()), key=lambda letter: letter.body)
+
+    def send(self, *bodies: str) -> None:
+        """Put messages into the queue, past the product."""
+        for body in bodies:
+            self.sqs.send_message(QueueUrl=self.queue_url, MessageBody=body)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the main job over the whole world."""
+
+    fleet: Fleet
+    run_id: str
+    destination: Bucket
+
+    @property
+    def root(self) -> str:
+        return f"pipeline/runs/{self.run_id}/"
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return (
+            "--all-agencies",
+            "--source-bucket",
+            self.fleet.world.source_bucket,
+            "--destination-bucket",
+            self.destination.name,
+            "--pack-max-items",
+            "2",
+        )
+
+    def start(self, *options: str, step: str = "run", is_direct: bool = False, **environment: str) -> Program:
+        """Start a controller that takes this run through ``step``; ``is_direct`` keeps it off the wire."""
+        wire = {} if is_direct else {"AWS_ENDPOINT_URL": self.fleet.controller_wire.url}
+        command = ("controller", step, JOB, "--run-id", self.run_id, *options, "--", *self.arguments)
+        return self.fleet.start(*command, environment={**wire, **environment})
+
+    def gather(self, *options: str) -> Program:
+        """Start a controller that gathers the run as it stands."""
+        return self.fleet.start(
+            "controller",
+            "gather",
+            "--run-id",
+            self.run_id,
+            *options,
+            environment={"AWS_ENDPOINT_URL": self.fleet.controller_wire.url},
+        )
+
+    def inline(self) -> Program:
+        """Start the job in one process."""
+        return self.fleet.start("run", JOB, "--", "--run-id", self.run_id, *self.arguments)
+
+    def keys(self, folder: str = "") -> list[str]:
+        return self.fleet.control.keys(f"{self.root}{folder}")
