@@ -28,7 +28,7 @@ def choose(wanted: Sequence[str], known: Mapping[str, str], *, where: str) -> li
 
 def _meant(agency_id: str, known: Mapping[str, str]) -> str:
     spellings = {spelling.casefold(): key for key, name in known.items() for spelling in (name, key)}
-    near = difflib.get_close_matches(agency_id.casefold(), spellings, n=1)
+    near = difflib.get_close_matches(agency_id.casefold(), spellings, n=1, cutoff=0.5)
     if not near:
         return ""
     meant = spellings[near[0]]

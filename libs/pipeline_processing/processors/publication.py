@@ -59,8 +59,9 @@ class Publication:
             parts.setdefault(agency_id, {})["employment_history"] = self._history(output, rows_exported)
             outputs.append(output)
             counts["employment_rows"] += rows_exported
-        counts |= Counter(agencies=len(self._agencies), empty_agencies=len(self._agencies - parts.keys()))
-        return await self._commit(parts, tuple(outputs), dict(counts))
+        empty = self._agencies - parts.keys()
+        told = {**counts, "agencies": len(self._agencies), "empty_agencies": len(empty)}
+        return await self._commit(parts, tuple(outputs), told)
 
     def _take(self, gathered: Gathered, rows: ManifestRows) -> None:
         item, marker = gathered.item, gathered.marker
