@@ -85,7 +85,7 @@ def encode(run_id: str, item: Item, *, part: str, attempt_base: int = 0) -> str:
         del document["payload"]
         document["claim"] = {"part": part}
         body = orjson.dumps(document)
-    return body.decode()
+    return _carried(body)
 
 
 def decode(body: str) -> ItemMessage:
@@ -127,7 +127,12 @@ def decode(body: str) -> ItemMessage:
 
 def rebase(body: str, attempt_base: int) -> str:
     """Return the same message with its attempts counted from ``attempt_base``; ``body`` is one that `decode` reads."""
-    return orjson.dumps({**orjson.loads(body), "attempt_base": attempt_base}).decode()
+    return _carried(orjson.dumps({**orjson.loads(body), "attempt_base": attempt_base}))
+
+
+def _carried(body: bytes) -> str:
+    """Escape the two characters that JSON carries and SQS does not; they stand in strings only."""
+    return body.decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
 def _payload(document: Mapping[str, Json]) -> Mapping[str, Json] | Claim:

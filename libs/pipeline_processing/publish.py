@@ -173,7 +173,8 @@ class Publisher:
             counts=_counts(account.conservation),
             commits=commits,
         )
-        log.info("run.ended", run_id=run.run_id, state=run.state, **run.counts)
+        items = {state: run.counts[f"{state}_items"] for state in ("planned", "done", "skipped", "dead", "pending")}
+        log.info("run.ended", run_id=run.run_id, state=run.state, **items)
         return run, account
 
     async def _account(self, run_id: str, manifest: Manifest, *, publish_for: Run | None = None) -> _Account:

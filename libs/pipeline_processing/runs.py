@@ -31,7 +31,8 @@ RunState = Literal["planning", "planned", "scattered", "gathering", "published",
 
 TRANSITIONS: Final[Mapping[RunState, frozenset[RunState]]] = {
     "planning": frozenset({"planned", "cancelled"}),
-    "planned": frozenset({"scattered", "gathering", "cancelled"}),
+    # Planned to planned is the beginning of a scatter: a later one knows by it that messages may be out already.
+    "planned": frozenset({"planned", "scattered", "gathering", "cancelled"}),
     "scattered": frozenset({"gathering", "cancelled"}),
     # Gathering to gathering is a second gather taking over: the first can not end the run any more, so only one does.
     "gathering": frozenset({"gathering", "published", "partial"}),
@@ -64,7 +65,9 @@ class Run:
     code_version: str
     revision: int = 1
     lane: str | None = None
-    """The lane whose queue has its messages; None before a scatter, and for a run within one process."""
+    """The lane that the run was meant for when it was created; None for a run within one process."""
+    scatters: int = 0
+    """How many scatters have begun."""
     tolerance: str = "0"
     """Failed inputs that were last asked to be tolerated."""
     manifest_sha256: str | None = None
@@ -130,10 +133,12 @@ class Runs:
             )
         return RunLayout(self._prefix, run_id)
 
-    async def open(self, run_id: str, job: str, spec: Mapping[str, Json], *, code_version: str) -> Run:
+    async def open(
+        self, run_id: str, job: str, spec: Mapping[str, Json], *, code_version: str, lane: str | None = None
+    ) -> Run:
         """Create the run, or resume it; ConfigError where the id is another job's or another specification's."""
         now = self._clock.now().isoformat()
-        run = Run(run_id, job, spec, "planning", self._nonce(), now, code_version, entered={"planning": now})
+        run = Run(run_id, job, spec, "planning", self._nonce(), now, code_version, lane=lane, entered={"planning": now})
         body = run.encode()
         key = self.layout(run_id).run
         try:

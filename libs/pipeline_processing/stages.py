@@ -44,7 +44,13 @@ def choose_run_id(job: Job, spec: Mapping[str, Json], services: ServiceHandler) 
 
 
 async def plan_run(
-    job: Job, spec: Mapping[str, Json], services: ServiceHandler, control: Control, *, run_id: str
+    job: Job,
+    spec: Mapping[str, Json],
+    services: ServiceHandler,
+    control: Control,
+    *,
+    run_id: str,
+    lane: str | None = None,
 ) -> tuple[Run, Manifest]:
     """Create or resume the run and freeze its items, once; ConfigError where it is cancelled or another's.
 
@@ -53,7 +59,7 @@ async def plan_run(
     items: AsyncIterator[Item] | None = None
     if await control.runs.find(run_id) is None:
         items = await _primed(job.plan(spec, services))
-    run = await control.runs.open(run_id, job.name, spec, code_version=__version__)
+    run = await control.runs.open(run_id, job.name, spec, code_version=__version__, lane=lane)
     if run.state == "planning":
         manifests = control.manifests(run_id)
         manifest = await manifests.load() or await manifests.freeze(items or job.plan(spec, services))

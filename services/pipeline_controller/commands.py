@@ -1,0 +1,197 @@
+"""The controller's commands, each a few steps that may be repeated; arguments and wiring are `bootstrap`'s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from etl_core.errors import ConfigError
+from etl_core.spool import SortedSpool
+from pipeline_controller.gather import Barrier
+from pipeline_controller.persistence import persist
+from pipeline_controller.planning import Estimate, message_for
+from pipeline_controller.progress import ProgressDisplay
+from pipeline_controller.scatter import Scatter
+from pipeline_processing.cli.exits import DONE, PARTLY
+from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
+from pipeline_processing.model import Item
+from pipeline_processing.reports.report import balance
+from pipeline_processing.stages import finish_run, plan_run, say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from pipeline_processing.control import Control
+    from pipeline_processing.job import Job
+    from pipeline_processing.manifest import Manifest
+    from pipeline_processing.model import Json
+    from pipeline_processing.runs import Run
+    from pipeline_processing.service_handler import Lane, ServiceHandler
+    from pipeline_processing.tolerance import Tolerance
+
+_NO_PART: Final = "manifest/00000-000000000000.jsonl.zst"
+"""Stands for a part's key while nothing is written; as long as a real one, near enough for an estimate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Controller:
+    """Everything that a command works with."""
+
+    services: ServiceHandler
+    control: Control
+    json_output: bool = False
+
+    async def plan(
+        self, job: Job, spec: Mapping[str, Json], run_id: str, lane: Lane, tolerance: Tolerance
+    ) -> tuple[Run, Manifest]:
+        """Create or resume the run and freeze its items."""
+
+        async def step() -> tuple[Run, Manifest]:
+            return await plan_run(
+                job, spec, self.services, self.control, run_id=run_id, lane=lane.name, tolerance=tolerance
+            )
+
+        return await persist(step, self.control)
+
+    async def scatter(self, run: Run, manifest: Manifest, lane: Lane) -> tuple[Run, int]:
+        """Send what is not over; return how many messages that were. A plan without items needs none."""
+        if run.lane not in {None, lane.name}:
+            raise ConfigError(
+                f"run {run.run_id} belongs to lane {run.lane}, not to {lane.name}",
+                where="--lane",
+                way_out="leave it out",
+            )
+        run, scattered = await persist(lambda: self._scatter(run.run_id, manifest, lane), self.control)
+        return run, scattered
+
+    async def _scatter(self, run_id: str, manifest: Manifest, lane: Lane) -> tuple[Run, int]:
+        run = await self.control.runs.load(run_id)
+        run, scattered = await Scatter(self.control, lane.queue).scatter(run, manifest, lane=lane.name)
+        return run, scattered.sent if scattered else 0
+
+    async def gather(
+        self,
+        job: Job,
+        run_id: str,
+        lane: Lane | None,
+        *,
+        tolerance: Tolerance | None,
+        waits: bool,
+        patience: timedelta | None,
+    ) -> int:
+        """Wait, where there is a fleet to wait for, then end the run as it stands and say what came of it."""
+        if waits and lane is not None:
+            await self._wait(run_id, lane, patience)
+        finished = await persist(
+            lambda: finish_run(job, self.services, self.control, run_id, tolerance=tolerance), self.control
+        )
+        say(finished, self.control, json_output=self.json_output)
+        return finished.exit_code
+
+    async def _wait(self, run_id: str, lane: Lane, patience: timedelta | None) -> None:
+        settings = self.services.settings
+        run = await persist(lambda: self.control.runs.load(run_id), self.control)
+        manifest = await persist(lambda: self.control.manifest(run), self.control)
+        with ProgressDisplay(run_id, quiet=self.json_output) as display:
+            barrier = Barrier(self.control, lane, poll=settings.poll, stall_after=settings.stall_after, watcher=display)
+            await barrier.wait(run, manifest, patience=patience)
+
+    async def estimate(self, job: Job, spec: Mapping[str, Json], run_id: str) -> int:
+        """Say what a run would send and cost; plans to local disk and writes nothing else."""
+        estimate = Estimate()
+        agencies: dict[str, int] = {}
+        with SortedSpool(unique=True) as spool:
+            async for item in job.plan(spec, self.services):
+                entry = [item.processor, item.agency_id, item.payload, item.inputs]
+                spool.add(item.item_id.encode(), orjson.dumps(entry, option=orjson.OPT_SORT_KEYS))
+            for _, line in spool:
+                item = Item(*orjson.loads(line))
+                estimate.add(message_for(run_id, item, part=_NO_PART, resumed=False), item.inputs)
+                agencies[item.agency_id] = agencies.get(item.agency_id, 0) + 1
+        says: dict[str, Json] = {
+            "run_id": run_id,
+            "job": job.name,
+            "items": estimate.items,
+            "inputs": estimate.inputs,
+            "agencies": len(agencies),
+            "send_calls": estimate.sends,
+            "sqs_requests": estimate.queue_requests,
+            "s3_writes_and_lists": estimate.writes,
+            "s3_reads": estimate.reads,
+            "dollars": round(estimate.dollars, 4),
+        }
+        if self.json_output:
+            print_json({"dry_run": True, **says})
+        else:
+            print_pairs(says)
+            print_pairs({"note": "nothing was written; retries and what processors read and write come on top"})
+        return DONE
+
+    async def status(self, run_id: str, lane: Lane | None) -> int:
+        """Say how far one run is: per agency where it is planned; 0 when it is published, else 3."""
+        run = await self.control.runs.load(run_id)
+        document: dict[str, Json] = {
+            "run_id": run.run_id,
+            "job": run.job,
+            "state": run.state,
+            "lane": run.lane,
+            "created_at": run.created_at,
+            "since": run.entered.get(run.state),
+            "commits": len(run.commits),
+        }
+        agencies: list[dict[str, Json]] = []
+        if run.manifest_sha256 is not None:
+            survey = await self.control.conserver(run_id, await self.control.manifest(run)).survey()
+            document["total"] = balance(survey.total)
+            document["strays"] = survey.strays
+            agencies = [{"agency_id": name, **balance(of)} for name, of in sorted(survey.agencies.items())]
+        if lane is not None:
+            depth = await lane.queue.depth()
+            document["queue"] = {"visible": depth.visible, "in_flight": depth.in_flight, "delayed": depth.delayed}
+        if self.json_output:
+            print_json({**document, "agencies": agencies})
+        else:
+            _print_status(document, agencies)
+        return DONE if run.state == "published" else PARTLY
+
+    async def list_runs(self, job: str | None) -> int:
+        """List the runs, or those of one job."""
+        rows: list[dict[str, Json]] = []
+        async for run_id in self.control.runs.list():
+            run = await self.control.runs.find(run_id)
+            if run is not None and job in {None, run.job}:
+                counts = {state: run.counts.get(f"{state}_items") for state in ("planned", "done", "dead", "pending")}
+                rows.append({"run_id": run_id, "job": run.job, "state": run.state, "lane": run.lane, **counts})
+        if self.json_output:
+            print_json(rows)
+        elif rows:
+            columns = list(rows[0])
+            print_table(columns, [["" if row[name] is None else row[name] for name in columns] for row in rows])
+        else:
+            print_pairs({"runs": f"none in s3://{self.control.store.bucket}/{self.control.prefix}"})
+        return DONE
+
+    async def cancel(self, run_id: str) -> int:
+        """Cancel the run: its messages are dropped without work from then on."""
+        run = await persist(lambda: self.control.runs.cancel(run_id), self.control)
+        if self.json_output:
+            print_json({"run_id": run_id, "state": run.state})
+        else:
+            print_pairs({"run_id": run_id, "state": run.state, "note": "workers drop its messages without work"})
+        return DONE
+
+
+def _print_status(document: Mapping[str, Json], agencies: list[dict[str, Json]]) -> None:
+    plain = {name: value for name, value in document.items() if not isinstance(value, dict)}
+    queue = document.get("queue")
+    if queue:
+        plain["queue"] = ", ".join(f"{count} {name}" for name, count in queue.items())
+    print_pairs(plain)
+    if agencies:
+        states = ("planned", "done", "dead", "pending")
+        rows = [[row["agency_id"], *(row[state]["items"] for state in states)] for row in agencies]
+        rows.append(["All", *(document["total"][state]["items"] for state in states)])
+        print_table(["agency", *states], rows)
