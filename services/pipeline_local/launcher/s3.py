@@ -47,7 +47,7 @@ def install() -> None:
 def _key_fault(key: str) -> Answer | None:
     if len(key.encode(errors="replace")) <= KEY_LIMIT:
         return None
-    return s3._error("KeyTooLongError", "Your key is too long", 400)  # type: ignore[no-any-return]
+    return s3._error("KeyTooLongError", "Your key is too long", 400)  # type: ignore[no-any-return] # the patched program is not typed
 
 
 # PutObject echoes the checksum; and what replaces an object also replaces its tags, by none if it brings none.
@@ -140,7 +140,7 @@ def _archive_fault(headers: Headers) -> Answer | None:
     storage_class = (record or {}).get("storage_class") or "STANDARD"
     if storage_class not in s3._ARCHIVE_STORAGE_CLASSES or s3._sync_restore(name, key, record) == "restored":
         return None
-    return s3._invalid_object_state(name, key, storage_class)  # type: ignore[no-any-return]
+    return s3._invalid_object_state(name, key, storage_class)  # type: ignore[no-any-return] # the patched program is not typed
 
 
 # A page of a listing must not sort the whole bucket.

@@ -101,7 +101,7 @@ def _restore_state(saved: Data | None) -> None:
 async def _receive(data: Data, url: str) -> Data:
     queue = _queue(data, url, "ReceiveMessage")
     if queue["is_fifo"]:
-        return await _original_receive(data, url)  # type: ignore[no-any-return]
+        return await _original_receive(data, url)  # type: ignore[no-any-return] # the patched program is not typed
     limit = int(data.get("MaxNumberOfMessages", 1))
     if not 1 <= limit <= 10:  # noqa: PLR2004 - the API's own limit
         raise sqs._Err(
@@ -213,7 +213,7 @@ def _entry(message: Message, data: Data) -> Data:
 def _delete(data: Data, url: str) -> Data:
     queue = _queue(data, url, "DeleteMessage")
     if queue["is_fifo"]:
-        return _original_delete(data, url)  # type: ignore[no-any-return]
+        return _original_delete(data, url)  # type: ignore[no-any-return] # the patched program is not typed
     try:
         queue["messages"].remove(data.get("ReceiptHandle") or "")
     except ValueError:
@@ -232,7 +232,7 @@ def _delete_batch(data: Data, url: str) -> Data:
 def _change_visibility(data: Data, url: str) -> Data:
     queue = _queue(data, url, "ChangeMessageVisibility")
     if queue["is_fifo"]:
-        return _original_change(data, url)  # type: ignore[no-any-return]
+        return _original_change(data, url)  # type: ignore[no-any-return] # the patched program is not typed
     receipt, seconds = data.get("ReceiptHandle") or "", int(data.get("VisibilityTimeout", -1))
     if not 0 <= seconds <= VISIBILITY_LIMIT:
         raise sqs._Err(
@@ -280,7 +280,7 @@ def _send(data: Data, url: str) -> Data:
             f"Value {data['DelaySeconds']} for parameter DelaySeconds is invalid. Reason: DelaySeconds must be "
             ">= 0 and <= 900.",
         )
-    return _original_send(data, url)  # type: ignore[no-any-return]
+    return _original_send(data, url)  # type: ignore[no-any-return] # the patched program is not typed
 
 
 def _send_batch(data: Data, url: str) -> Data:
