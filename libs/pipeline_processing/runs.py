@@ -134,11 +134,32 @@ class Runs:
         return RunLayout(self._prefix, run_id)
 
     async def open(
-        self, run_id: str, job: str, spec: Mapping[str, Json], *, code_version: str, lane: str | None = None
+        self,
+        run_id: str,
+        job: str,
+        spec: Mapping[str, Json],
+        *,
+        code_version: str,
+        lane: str | None = None,
+        tolerance: str = "0",
     ) -> Run:
-        """Create the run, or resume it; ConfigError where the id is another job's or another specification's."""
+        """Create the run, or resume it; ConfigError where the id is another job's or another specification's.
+
+        ``lane`` and ``tolerance`` are a new run's; one that is resumed keeps its own.
+        """
         now = self._clock.now().isoformat()
-        run = Run(run_id, job, spec, "planning", self._nonce(), now, code_version, lane=lane, entered={"planning": now})
+        run = Run(
+            run_id,
+            job,
+            spec,
+            "planning",
+            self._nonce(),
+            now,
+            code_version,
+            lane=lane,
+            tolerance=tolerance,
+            entered={"planning": now},
+        )
         body = run.encode()
         key = self.layout(run_id).run
         try:

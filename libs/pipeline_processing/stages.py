@@ -18,6 +18,7 @@ from pipeline_processing.tolerance import Tolerance
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
+    from datetime import datetime
 
     from etl_core.objects import ObjectStore
     from pipeline_processing.job import Job
@@ -38,9 +39,11 @@ def open_control(services: ServiceHandler, store: ObjectStore | None = None) -> 
     )
 
 
-def choose_run_id(job: Job, spec: Mapping[str, Json], services: ServiceHandler) -> str:
+def choose_run_id(
+    job: Job, spec: Mapping[str, Json], services: ServiceHandler, *, scheduled: datetime | None = None
+) -> str:
     """Return the id for a run that was given none: of the scheduled time, so that a repeated schedule resumes."""
-    return default_run_id(job.name, spec, services.settings.schedule_time or services.clock.now())
+    return default_run_id(job.name, spec, scheduled or services.settings.schedule_time or services.clock.now())
 
 
 async def plan_run(
@@ -51,6 +54,7 @@ async def plan_run(
     *,
     run_id: str,
     lane: str | None = None,
+    tolerance: Tolerance | None = None,
 ) -> tuple[Run, Manifest]:
     """Create or resume the run and freeze its items, once; ConfigError where it is cancelled or another's.
 
@@ -59,7 +63,14 @@ async def plan_run(
     items: AsyncIterator[Item] | None = None
     if await control.runs.find(run_id) is None:
         items = await _primed(job.plan(spec, services))
-    run = await control.runs.open(run_id, job.name, spec, code_version=__version__, lane=lane)
+    run = await control.runs.open(
+        run_id,
+        job.name,
+        spec,
+        code_version=__version__,
+        lane=lane,
+        tolerance=tolerance.text if tolerance else "0",
+    )
     if run.state == "planning":
         manifests = control.manifests(run_id)
         manifest = await manifests.load() or await manifests.freeze(items or job.plan(spec, services))
@@ -114,7 +125,7 @@ async def run_inline(
         sys.stderr.write("note: no PIPELINE_CONTROL_BUCKET, so this run's records end with this process\n")
     control = open_control(services, None if lasting else services.memory_store())
     run_id = run_id or choose_run_id(job, spec, services)
-    run, manifest = await plan_run(job, spec, services, control, run_id=run_id)
+    run, manifest = await plan_run(job, spec, services, control, run_id=run_id, tolerance=tolerance)
     await work_inline(job, services, control, run, manifest)
     finished = await finish_run(job, services, control, run_id, tolerance=tolerance)
     say(finished, control if lasting else None, json_output=json_output)
