@@ -65,12 +65,14 @@ def account(run: Run) -> Account:
     return found
 
 
-def assert_whole(run: Run, reference: Mapping[str, Stored]) -> Account:
+def assert_whole(run: Run, reference: Mapping[str, Stored], *, may_have_failed: bool = False) -> Account:
     """Assert that the run ended green: each planned item done, once, its bytes where they belong, published once."""
     found = assert_conserved(run)
     assert [] == found.of("pending") + found.of("dead")
     assert ["_SUCCESS"] == flags(run)
-    assert [] == run.keys("failed/") + run.keys("dead/")
+    assert [] == run.keys("dead/")
+    assert may_have_failed or [] == run.keys("failed/")
+    assert [] == run.fleet.dead_letters()
     assert_outputs(run, reference)
     assert_published_once(run)
     return found

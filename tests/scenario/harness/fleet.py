@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,10 +16,12 @@ from harness.wire import Wire
 from pipeline_local.resources import ensure_queue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
+    from etl_core.testing.faults import FaultProxy
+    from harness.wire import Point
     from harness.world import World
 
 JOB: Final = "get_s3_files"
@@ -129,6 +132,20 @@ class Fleet:
         program = Program(*arguments, environment={**self.environment, **(environment or {})}, log=log)
         self._programs.append(program)
         return program
+
+    def doomed(self, point: Point, start: Callable[[], Program], *, wire: FaultProxy) -> Program:
+        """Start a program that dies, by SIGKILL, at the first request that ``point`` names; return it dead."""
+        victims: list[Program] = []
+
+        def strike() -> None:
+            victims[0].kill()
+
+        deadly = wire.add(point.rule(strike))
+        victims.append(start())
+        code = victims[0].wait()
+        assert (1, -signal.SIGKILL) == (deadly.hits, code), f"it did not die there, it ended with {code}"
+        wire.clear()
+        return victims[0]
 
     def depth(self) -> tuple[int, int]:
         """Return how many messages are visible (delayed ones too) and how many in flight."""

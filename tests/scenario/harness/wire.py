@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import random
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from etl_core.testing.faults import Answer, FaultProxy, Reset, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from etl_core.testing.faults import Fault
     from etl_core.testing.http_wire import Reply, Request
 
 
 class Matching(TypedDict, total=False):
-    """Which requests a rule takes, and when: see `Rule`."""
+    """Which requests a rule takes: see `Rule`."""
 
     method: str
     path: str
@@ -25,68 +24,93 @@ class Matching(TypedDict, total=False):
     headers: Mapping[str, str]
     body: str
     operation: str
-    after: int
 
 
 COPY: Final[Matching] = {"method": "PUT", "headers": {"x-amz-copy-source": ""}}
+RECEIVE: Final[Matching] = {"operation": "ReceiveMessage"}
+CATALOG: Final[Matching] = {"method": "PUT", "path": r"/catalog\.json$"}
 MARKER: Final[Matching] = {"method": "PUT", "path": r"/done/[0-9a-f]{32}$"}
 
 
 @dataclass(frozen=True)
 class Interrupt:
-    """Call ``action``, with the request forwarded and done or not, and reset the connection instead of answering."""
+    """Call ``action`` before or after the request has its effect, then reset the connection or go on as usual."""
 
     action: Callable[[], object]
-    forwards: bool
+    is_late: bool
+    goes_on: bool = False
+
+
+@dataclass(frozen=True)
+class Twice:
+    """Send the request twice and answer with the second reply: what a repeat below the SDK does."""
+
+
+Act = Interrupt | Twice
 
 
 class Wire(FaultProxy):
     """A proxy whose requests can be points in time: nothing else passes while an `Interrupt` acts."""
 
-    async def _reply(self, request: Request, fault: Fault | Interrupt | None) -> Reply | None:
-        if not isinstance(fault, Interrupt):
-            return await super()._reply(request, fault)
-        if fault.forwards:
-            await self._forward(request)
-        fault.action()
-        return None
+    async def _reply(self, request: Request, fault: Fault | Act | None) -> Reply | None:
+        match fault:
+            case Interrupt(action=action, is_late=is_late, goes_on=goes_on):
+                if not is_late:
+                    action()
+                reply = await self._forward(request) if is_late or goes_on else None
+                if is_late:
+                    action()
+                return reply if goes_on else None
+            case Twice():
+                await self._forward(request)
+                return await self._forward(request)
+            case _:
+                return await super()._reply(request, fault)
 
 
 class Sometimes(Rule):
-    """A rule that takes a share of the requests it could take, by a seeded draw."""
+    """A rule that takes a share of all requests, by a seeded draw."""
 
-    def __init__(self, fault: Fault, *, share: float, seed: int, **matching: Unpack[Matching]) -> None:
-        super().__init__(fault, times=None, **matching)
+    def __init__(self, fault: Fault, *, share: float, seed: int) -> None:
+        super().__init__(fault, times=None)
         self._share, self._draw = share, random.Random(seed).random
 
     def takes(self, request: Request) -> bool:
         return self._draw() < self._share and super().takes(request)
 
 
-def before(action: Callable[[], object], **matching: Unpack[Matching]) -> Rule:
-    """Return the point just before a request reaches its service: it never does."""
-    return _rule(Interrupt(action, forwards=False), **matching)
+@dataclass(frozen=True)
+class Point:
+    """A moment: before or after the effect of the first matching request, ``skipping`` so many of them."""
+
+    where: Matching
+    is_late: bool
+    skipping: int = 0
+
+    def rule(self, action: Callable[[], object], *, goes_on: bool = False) -> Rule:
+        """Return the rule that calls ``action`` then; unless it ``goes_on``, nobody gets a reply."""
+        return acting(Interrupt(action, is_late=self.is_late, goes_on=goes_on), self.where, after=self.skipping)
 
 
-def after(action: Callable[[], object], **matching: Unpack[Matching]) -> Rule:
-    """Return the point just after a request had its effect: nobody reads the reply."""
-    return _rule(Interrupt(action, forwards=True), **matching)
+def before(where: Matching, *, skipping: int = 0) -> Point:
+    """Return the point just before a request reaches its service."""
+    return Point(where, is_late=False, skipping=skipping)
 
 
-@contextmanager
-def stormy(wire: FaultProxy, *, share: float, seed: int) -> Iterator[list[Rule]]:
-    """Throttle and reset that share of all requests, for as long as the block runs."""
-    rules: list[Rule] = [
-        Sometimes(Answer(503, "SlowDown"), share=share / 2, seed=seed),
+def after(where: Matching, *, skipping: int = 0) -> Point:
+    """Return the point just after a request had its effect."""
+    return Point(where, is_late=True, skipping=skipping)
+
+
+def acting(fault: Fault | Act, where: Matching, *, times: int | None = 1, after: int = 0) -> Rule:
+    """Return a rule for a `Wire`."""
+    return Rule(fault, **where, times=times, after=after)  # type: ignore[arg-type] # a plain proxy knows no Act
+
+
+def stormy(wire: FaultProxy, *, share: float, seed: int) -> list[Rule]:
+    """Throttle and reset that share of all requests from now on; return the rules for their hits."""
+    rules = [
+        Sometimes(Answer(503, "SlowDown", "Please reduce your request rate."), share=share / 2, seed=seed),
         Sometimes(Reset(), share=share / 2, seed=seed + 1),
     ]
-    for rule in rules:
-        wire.add(rule)
-    try:
-        yield rules
-    finally:
-        wire.clear()
-
-
-def _rule(fault: Interrupt, **matching: Unpack[Matching]) -> Rule:
-    return Rule(fault, **matching)  # type: ignore[arg-type] # only a `Wire` is given it
+    return [wire.add(sometimes) for sometimes in rules]
