@@ -185,8 +185,11 @@ class Consumer:
 
     async def _take_places(self) -> int:
         while not self._draining.is_set():
-            await self._pause(timedelta(seconds=self._resume_at - self._clock.monotonic()))
             await self._slots.wait()
+            rest = timedelta(seconds=self._resume_at - self._clock.monotonic())
+            if rest > timedelta(0):
+                await self._pause(rest)
+                continue
             if self._slots.free < min(BATCH_LIMIT, self._limits.concurrency) and self._work:
                 await self._clock.sleep(LINGER)
             if places := self._slots.take(BATCH_LIMIT):
@@ -218,10 +221,9 @@ class Consumer:
 
     async def _pause(self, duration: timedelta) -> None:
         """Wait, but no longer than until the drain begins."""
-        if duration > timedelta(0):
-            drain = asyncio.create_task(self._draining.wait())
-            await unfinished([drain], within=duration, clock=self._clock)
-            drain.cancel()
+        drain = asyncio.create_task(self._draining.wait())
+        await unfinished([drain], within=duration, clock=self._clock)
+        drain.cancel()
 
     # One delivery
 
