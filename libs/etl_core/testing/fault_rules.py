@@ -52,10 +52,11 @@ class Silence:
 
 
 @dataclass(frozen=True)
-class StripHeaders:
-    """Remove these headers, given in lower case, from the reply: an endpoint that does not echo checksums, say."""
+class ChangeHeaders:
+    """Remove these headers, given in lower case, from the reply, and put ``more`` in their place."""
 
     names: frozenset[str]
+    more: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class FailEntries:
     sender_fault: bool = False
 
 
-Fault = Answer | Reset | LoseReply | CutReply | Delay | Silence | StripHeaders | RepeatReceive | FailEntries
+Fault = Answer | Reset | LoseReply | CutReply | Delay | Silence | ChangeHeaders | RepeatReceive | FailEntries
 
 
 @dataclass

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from etl_core.testing.fault_rules import (
     Answer,
+    ChangeHeaders,
     CutReply,
     Delay,
     FailEntries,
@@ -31,7 +32,6 @@ from etl_core.testing.fault_rules import (
     Reset,
     Rule,
     Silence,
-    StripHeaders,
 )
 from etl_core.testing.http_wire import Reply, Request, read_reply, read_request
 
@@ -45,6 +45,7 @@ _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER without time: closing sends
 
 __all__ = [
     "Answer",
+    "ChangeHeaders",
     "CutReply",
     "Delay",
     "FailEntries",
@@ -55,7 +56,6 @@ __all__ = [
     "Reset",
     "Rule",
     "Silence",
-    "StripHeaders",
 ]
 
 
@@ -192,8 +192,8 @@ class FaultProxy:
                 await asyncio.sleep(duration.total_seconds())
             case FailEntries():
                 return await self._fail_entries(request, fault)
-            case StripHeaders(names=names):
-                return (await self._forward(request)).without(names)
+            case ChangeHeaders(names=names, more=more):
+                return (await self._forward(request)).changed(names, more)
             case None if request.operation == "ReceiveMessage" and self._repeats:
                 return self._repeats.pop(0)
         reply = await self._forward(request)

@@ -78,10 +78,10 @@ class Reply:
         """Return the status."""
         return int(self.head.first_line.split(" ")[1])
 
-    def without(self, names: frozenset[str]) -> Reply:
-        """Return the reply without these headers, given in lower case."""
+    def changed(self, names: frozenset[str], more: Sequence[tuple[str, str]]) -> Reply:
+        """Return the reply without the headers of these names, in lower case, and with ``more``."""
         kept = [line for line in self.head.lines if line[0].lower() not in names]
-        return Reply(_Head(self.head.first_line, kept), self.body, self.length)
+        return Reply(_Head(self.head.first_line, [*kept, *more]), self.body, self.length)
 
     def encode(self) -> bytes:
         """Return the bytes to send."""

@@ -40,7 +40,7 @@ async def receive_all(queue: Queue, count: int) -> list[Delivery]:
 
 
 class QueueContract:
-    """Subclasses give ``queue`` (lease 30 s, retention 14 days, three receives) and its ``dead_letters``, empty and unshared."""
+    """Subclasses give ``queue`` (lease 30 s, retention 14 d, 3 receives) and ``dead_letters``, empty and unshared."""
 
     MAX_RECEIVE_COUNT: Final = 3
 
