@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pipeline_processing.model import Published, canonical_json
 from pipeline_processing.processors import catalog, employment_history, file_manifest, s3_files
@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from pipeline_processing.model import Gathered, Json, Output
 
 
+_NEVER: Final = "1970-01-01T00:00:00+00:00"
+
+
 class Publication:
     """One run's publish; memory grows with the number of agencies, not of attachments.
 
-    Without a ``planned_at`` the run counts as planned when its first item was done.
+    Without a ``planned_at`` the run counts as planned when its first item was done; where none was, as the oldest.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class Publication:
             self._histories[item.agency_id] = (marker.result.outputs[0], marker.result.details["rows"])
 
     def _run(self) -> dict[str, Json]:
-        return {"run_id": self._run_id, "planned_at": self._planned_at or self._first_done or self._clock.now().isoformat()}
+        return {"run_id": self._run_id, "planned_at": self._planned_at or self._first_done or _NEVER}
 
     def _attachments(self, manifest: file_manifest.AgencyManifest) -> Json:
         return self._run() | {
