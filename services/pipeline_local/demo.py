@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 RUN_ID: Final = "demo"
 PACK: Final = 20
-_RUN: Final = ("controller", "run", "get_s3_files", "--run-id", RUN_ID)
-_JOB: Final = ("--", "--all-agencies", "--pack-max-items", str(PACK))
+_PACKS: Final = ("--pack-max-items", str(PACK))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -132,7 +131,7 @@ class Demo:
             step.found = "started, polling the queue"
 
     def _run_the_fleet(self) -> None:
-        command = [*_RUN, *_JOB]
+        command = ["controller", "run", "get_s3_files", "--run-id", RUN_ID, "--", "--all-agencies", *_PACKS]
         with self._narrator.step("The run: plan, scatter, work, gather", shown(command)) as step:
             self._cli.run("run", command, expected=PARTLY)
             report = self._report()
@@ -151,7 +150,7 @@ class Demo:
     def _read_the_report(self) -> None:
         command = ["controller", "status", "--run-id", RUN_ID]
         with self._narrator.step("Its report", shown(command)) as step:
-            self._cli.run("status", command)
+            self._cli.run("status", command, expected=PARTLY)
             report = self._report()
             check("outcomes", {"copied": self._expected.files, "missing": 1}, _attachments(report))
             check("failures", 1, len(report["failures"]))
@@ -196,9 +195,9 @@ class Demo:
             step.found = "1 item back in its queue, its attempts counted anew"
 
     def _gather_again(self) -> None:
-        command = [*_RUN, "--tolerate-failures", "1", *_JOB]
-        with self._narrator.step("The same run resumed, the missing file tolerated", shown(command)) as step:
-            self._cli.run("run-again", command, expected=DONE)
+        command = ["controller", "gather", "--run-id", RUN_ID, "--tolerate-failures", "1"]
+        with self._narrator.step("Gathered again, the missing file tolerated", shown(command)) as step:
+            self._cli.run("gather", command, expected=DONE)
             report = self._report()
             check("dead items", 0, report["total"]["dead"]["items"])
             check("pending items", 0, report["total"]["pending"]["items"])
