@@ -29,10 +29,10 @@ Level = Literal["debug", "info", "warning", "error"]
 Style = Literal["json", "console"]
 
 SAFE_KEYS: Final = re.compile(
-    r".+_(?:id|ids|count|counts|seconds|bytes|at|class|version|state|name|bucket|key|queue|port|limit|number|size|rate)"
+    r".+_(?:id|ids|count|counts|seconds|bytes|at|class|version|bucket|queue|port|limit|size)"
     r"|event|level|timestamp|logger|error|trace|code|reason|rule|fingerprint|way_out|state|status"
     r"|run|job|lane|queue|bucket|key|prefix|part|host|port|url|address|signal|pid|worker|processor|processors"
-    r"|attempt|attempts|outcome|settlement|action|change|number|count|total|rate|limit|concurrency|receivers"
+    r"|attempt|attempts|outcome|settlement|action|change|number|count|counts|total|rate|limit|concurrency|receivers"
     r"|items|inputs|deliveries|messages|entries|objects|parts|rows|files|batches|requests|bytes|letters|runs|agencies"
     r"|planned|sent|done|skipped|dead|pending|failed|in_flight|dropped|redriven|released|orphans|stray|findings"
 )
