@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ class LocalStack:
     def database_url(self) -> str:
         return self.environment["PIPELINE_DATABASE_URL"]
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients' classes at run time
         return client(service, self.environment)
 
     def sql(self, statement: str) -> str:
@@ -55,11 +55,8 @@ def unavailable(reason: str) -> None:
 
 def run_apart(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a coroutine to its end in a thread of its own, so that no loop of the test's is touched."""
-    results: list[None] = []
-    thread = threading.Thread(target=lambda: results.append(asyncio.run(work())))
-    thread.start()
-    thread.join()
-    assert results, "the coroutine raised, see its traceback above"
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(work())).result()
 
 
 @pytest.fixture(scope="session")
@@ -122,10 +119,9 @@ def _database_template(local_stack: LocalStack) -> str:
     name = "template_of_tests"
     local_stack.sql(f'create database "{name}"')
     url = local_stack.database_url.rpartition("/")[0] + f"/{name}"
-    if find_spec("pipeline_processing.repositories.schema"):
-        from pipeline_processing.repositories.schema import migrate  # noqa: PLC0415 - needs asyncpg
+    from pipeline_processing.repositories.schema import migrate  # noqa: PLC0415 - needs asyncpg
 
-        run_apart(lambda: migrate(url))
+    run_apart(lambda: migrate(url))
     return name
 
 

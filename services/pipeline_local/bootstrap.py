@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from etl_core.errors import ConfigError
+from etl_core.errors import ConfigError, EtlError
 from pipeline_local.stack import Stack
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ ACTIONS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one action; return the exit code (0 done, 1 not up, 2 usage or configuration)."""
+    """Run one action; return the exit code (0 done, 1 not up or failed, 2 usage or configuration)."""
     options = _parser().parse_args(argv)
     stack = Stack(options.data_dir)
     try:
@@ -40,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
+    except EtlError as error:
+        print(f"local stack: {error}", file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:

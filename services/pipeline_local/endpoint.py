@@ -5,12 +5,11 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError
-from pipeline_local.processes import ProcessRef, last_lines, spawn, wait_until
+from pipeline_local.processes import ProcessRef, last_lines, listen, spawn, wait_until
 from pipeline_local.service import Running, Service
 from pipeline_local.tools import endpoint_python
 
@@ -27,11 +26,10 @@ class Endpoint(Service):
     name = "endpoint"
     usual_port = 4566
 
-    def launch(self, port: int) -> subprocess.Popen[bytes]:
+    def launch(self, port: int, *, patience: float) -> subprocess.Popen[bytes]:
         """Start the child with a socket that is bound already, so that no other program can take its port meanwhile."""
         python = endpoint_python()
-        listener = _listen(port)
-        with listener, self.hold() as lock:
+        with self.hold() as lock, listen(port, patience=patience) as listener:
             self.port = int(listener.getsockname()[1])
             environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TZ") if name in os.environ}
             environment |= {
@@ -86,21 +84,6 @@ class Endpoint(Service):
     def is_ready(self, running: Running) -> bool:
         """Say whether it runs and answers."""
         return running.process.is_alive() and is_healthy(running.port)
-
-
-def _listen(port: int) -> socket.socket:
-    """Return a socket bound to ``port`` of the loopback, or to a free one when that is taken."""
-    for candidate in (port, 0):
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", candidate))
-            listener.listen(1024)
-        except OSError:
-            listener.close()
-            continue
-        return listener
-    raise ConfigError("no free port on 127.0.0.1", where="local stack")
 
 
 def is_healthy(port: int) -> bool:

@@ -49,14 +49,14 @@ class Postgres(Service):
         """Return Postgres's own pid file."""
         return self.data / "postmaster.pid"
 
-    def launch(self, port: int) -> subprocess.Popen[bytes]:
+    def launch(self, port: int, *, patience: float) -> subprocess.Popen[bytes]:
         """Start ``postgres``; the first time it makes the cluster, which appears whole or not at all."""
         with self.hold() as lock:
             self._own(self.folder)
             if not self.data.exists():
                 self._make_cluster()
             self._forget_dead_postmaster()
-            self.port = free_port(port)
+            self.port = free_port(port, patience=patience)
             settings = {
                 "listen_addresses": "127.0.0.1",
                 "port": str(self.port),

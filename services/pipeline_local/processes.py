@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import signal
 import socket
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from etl_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _GLANCE: Final = 0.02
@@ -129,18 +128,35 @@ def spawn(
         )
 
 
-def free_port(preferred: int) -> int:
-    """Return ``preferred`` if nothing listens there, else a port that is free now."""
-    for port in (preferred, 0):
-        with socket.socket() as probe:
-            if sys.platform != "win32":
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise ConfigError("no free port on 127.0.0.1", where="local stack")
+def listen(port: int, *, patience: float) -> socket.socket:
+    """Return a socket that listens on ``port`` of the loopback, or on a free one where that stays taken."""
+    if port:
+        taken: list[socket.socket] = []
+        if wait_until(lambda: _may_listen(port, taken), patience):
+            return taken[0]
+    any_port: list[socket.socket] = []
+    if not _may_listen(0, any_port):
+        raise ConfigError("no free port on 127.0.0.1", where="local stack")
+    return any_port[0]
+
+
+def _may_listen(port: int, into: list[socket.socket]) -> bool:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        return False
+    into.append(listener)
+    return True
+
+
+def free_port(port: int, *, patience: float) -> int:
+    """Return ``port``, or a free one where that stays taken; somebody else may still take it first."""
+    with listen(port, patience=patience) as listener:
+        return int(listener.getsockname()[1])
 
 
 def last_lines(log: Path, count: int = 5) -> str:

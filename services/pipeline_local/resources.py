@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import TYPE_CHECKING, Final
 
+from etl_core.errors import ConfigError
 from etl_core.settings import load
 from pipeline_processing.settings import Settings
 
@@ -27,7 +29,8 @@ def ensure(environment: Mapping[str, str]) -> None:
     settings = load(Settings)
     sqs, s3 = client("sqs", environment), client("s3", environment)
     for bucket in (CONTROL_BUCKET, SOURCE_BUCKET, DESTINATION_BUCKET):
-        s3.create_bucket(Bucket=bucket)
+        with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+            s3.create_bucket(Bucket=bucket)
     lease = str(int(settings.lease.total_seconds()))
     for queue in (LIVE_QUEUE, BACKFILL_QUEUE):
         ensure_queue(sqs, queue, lease=lease, max_receive_count=settings.max_attempts + 3)
@@ -63,6 +66,10 @@ def _migrate(url: str) -> None:
     """Bring the reference schema up to date."""
     try:
         from pipeline_processing.repositories.schema import migrate  # noqa: PLC0415 - asyncpg is an optional extra
-    except ImportError:
-        return
+    except ImportError as error:
+        raise ConfigError(
+            f"the schema can not be made: {error}",
+            where="local stack",
+            way_out='pip install "pipeline-processing[local,db]"',
+        ) from error
     asyncio.run(migrate(url))

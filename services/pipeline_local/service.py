@@ -47,8 +47,11 @@ class Service(ABC):
         """Return the file that the server itself writes its pid to."""
 
     @abstractmethod
-    def launch(self, port: int) -> subprocess.Popen[bytes]:
-        """Start the server on ``port``, or on a free one when that is taken, without waiting for it."""
+    def launch(self, port: int, *, patience: float) -> subprocess.Popen[bytes]:
+        """Start the server, without waiting for it; on a free port where ``port`` stays taken for that many seconds.
+
+        A killed server's port is freed an instant after its process is seen to be gone.
+        """
 
     @abstractmethod
     def await_ready(self, child: subprocess.Popen[bytes]) -> Running:

@@ -73,7 +73,7 @@ class Stack:
         before = known.pop(service.name, None)
         _clear(service, before)
         usual = service.usual_port if self._has_usual_ports else 0
-        child = service.launch(before.port if before else usual)
+        child = service.launch(before.port if before else usual, patience=5.0 if before else 0.0)
         process = ProcessRef.of(child.pid)
         if process:
             known[service.name] = Running(process, service.port)
@@ -112,24 +112,25 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """Return the variables that make every other command use this stack; ConfigError when it is not up."""
         found = self.status()
-        if not found or not all(service.is_running for service in found):
-            down = [service.name for service in found if not service.is_running] or ["nothing"]
+        down = [service.name for service in found if not service.is_running]
+        if down or not found:
+            what = f"{' and '.join(down)} not running" if down else "it was never up"
             raise ConfigError(
-                f"the local stack in {self.folder} is not up ({' and '.join(down)} {'was ever started' if not found else 'not running'})",
+                f"the stack in {self.folder} is not up: {what}",
                 where="local stack",
                 way_out="pipeline-processing local up",
             )
         return self._environment(self._running())
 
     def sql(self, statement: str) -> str:
-        """Run one administrative statement in the database ``postgres`` of the running stack; return its bare output."""
+        """Run one administrative statement in the database ``postgres``; return its bare output."""
         return self._postgres.sql(statement, port=self._running()["postgres"].port)
 
     def _environment(self, running: Mapping[str, Running]) -> dict[str, str]:
         return {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{running['endpoint'].port}",
             "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",  # noqa: S106 - the endpoint takes any
+            "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_DEFAULT_REGION": REGION,
             "PIPELINE_CONTROL_BUCKET": resources.CONTROL_BUCKET,
             "PIPELINE_SOURCE_BUCKET": resources.SOURCE_BUCKET,
@@ -179,7 +180,7 @@ class Stack:
         return self.folder / "state.json"
 
     def _running(self) -> dict[str, Running]:
-        """Return the services as they were last seen; an unreadable state file is as good as none, see `Service.orphan`."""
+        """Return the services as last seen; an unreadable state file is as good as none, see `Service.orphan`."""
         try:
             state = json.loads(self._state_file.read_text())
             return {

@@ -63,22 +63,16 @@ def _make(home: Path) -> None:
         draft = Path(making) / "environment"
         _run([sys.executable, "-m", "venv", "--without-pip", str(draft)])
         _run([*_installer(draft / "bin" / "python"), "--requirement", str(REQUIREMENTS)])
+        _run([str(draft / "bin" / "python"), "-I", "-c", "import ministack.app, httptools, uvicorn, uvloop"])
         draft.rename(home)
 
 
 def _installer(python: Path) -> list[str]:
     """Return the start of an install command for that interpreter: this environment's pip, else uv."""
     if importlib.util.find_spec("pip"):
-        return [
-            sys.executable,
-            "-m",
-            "pip",
-            "--python",
-            str(python),
-            "--disable-pip-version-check",
-            "--quiet",
-            "install",
-        ]
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "--quiet"]
+        # What PYTHONPATH shows would count as installed, and the endpoint runs without it.
+        return [*pip, "install", "--ignore-installed", "--no-compile", "--no-warn-script-location"]
     uv = shutil.which("uv")
     if uv:
         return [uv, "pip", "install", "--quiet", "--python", str(python)]

@@ -15,6 +15,8 @@ from botocore.exceptions import ClientError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mypy_boto3_s3 import S3Client
+
     from conftest import LocalStack
 
 ODD_KEYS = [
@@ -48,7 +50,7 @@ ODD_KEYS = [
 
 
 @pytest.fixture(scope="module")
-def s3(local_stack: LocalStack) -> Any:
+def s3(local_stack: LocalStack) -> S3Client:
     return local_stack.client("s3")
 
 
@@ -59,7 +61,11 @@ def fault(call: Callable[[], object]) -> tuple[str, int]:
     return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
 
 
-def keys(s3: Any, bucket: str, **options: Any) -> list[str]:
+def expect_lost_race(error: ClientError) -> None:
+    assert error.response["Error"]["Code"] in {"PreconditionFailed", "ConditionalRequestConflict"}
+
+
+def keys(s3: S3Client, bucket: str, **options: object) -> list[str]:
     found: list[str] = []
     while True:
         page = s3.list_objects_v2(Bucket=bucket, **options)
@@ -73,7 +79,7 @@ def keys(s3: Any, bucket: str, **options: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("key", ODD_KEYS, ids=lambda key: repr(key[:20]))
-def test_any_key_comes_back_exactly(s3: Any, bucket: str, key: str) -> None:
+def test_any_key_comes_back_exactly(s3: S3Client, bucket: str, key: str) -> None:
     body = hashlib.sha256(key.encode()).digest()
     s3.put_object(Bucket=bucket, Key=key, Body=body, Metadata={"a": "b"})
     assert body == s3.get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -84,7 +90,7 @@ def test_any_key_comes_back_exactly(s3: Any, bucket: str, key: str) -> None:
     assert [] == keys(s3, bucket)
 
 
-def test_odd_keys_live_side_by_side(s3: Any, bucket: str) -> None:
+def test_odd_keys_live_side_by_side(s3: S3Client, bucket: str) -> None:
     neighbours = [*ODD_KEYS, "dir", "dir/dir", "plain/below", "a", "b", "up", "here"]
     for key in neighbours:
         s3.put_object(Bucket=bucket, Key=key, Body=key.encode())
@@ -92,14 +98,14 @@ def test_odd_keys_live_side_by_side(s3: Any, bucket: str) -> None:
     assert neighbours == [s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() for key in neighbours]
 
 
-def test_a_key_over_1024_bytes_is_refused(s3: Any, bucket: str) -> None:
+def test_a_key_over_1024_bytes_is_refused(s3: S3Client, bucket: str) -> None:
     assert ("KeyTooLongError", 400) == fault(lambda: s3.put_object(Bucket=bucket, Key="k" * 1025, Body=b""))
 
 
 # listing
 
 
-def test_a_listing_is_in_the_byte_order_of_utf8_over_any_page_size(s3: Any, bucket: str) -> None:
+def test_a_listing_is_in_the_byte_order_of_utf8_over_any_page_size(s3: S3Client, bucket: str) -> None:
     named = ["a", "a/", "a b", "a+b", "A", "é", "z", "\uffee", "😀", "a%2Fb", "10", "9", "~"]
     for key in named:
         s3.put_object(Bucket=bucket, Key=key, Body=b"")
@@ -111,7 +117,7 @@ def test_a_listing_is_in_the_byte_order_of_utf8_over_any_page_size(s3: Any, buck
     assert ["a", "a b", "a%2Fb", "a+b", "a/"] == keys(s3, bucket, Prefix="a", MaxKeys=2)
 
 
-def test_a_key_written_or_deleted_between_pages_moves_no_other(s3: Any, bucket: str) -> None:
+def test_a_key_written_or_deleted_between_pages_moves_no_other(s3: S3Client, bucket: str) -> None:
     for key in "bdfhj":
         s3.put_object(Bucket=bucket, Key=key, Body=b"")
     page = s3.list_objects_v2(Bucket=bucket, MaxKeys=2)
@@ -121,7 +127,7 @@ def test_a_key_written_or_deleted_between_pages_moves_no_other(s3: Any, bucket: 
     assert list("efghj") == keys(s3, bucket, ContinuationToken=page["NextContinuationToken"])
 
 
-def test_a_delimiter_folds_keys_into_prefixes(s3: Any, bucket: str) -> None:
+def test_a_delimiter_folds_keys_into_prefixes(s3: S3Client, bucket: str) -> None:
     for key in ("x", "a/1", "a/2", "b/1"):
         s3.put_object(Bucket=bucket, Key=key, Body=b"")
     page = s3.list_objects_v2(Bucket=bucket, Delimiter="/")
@@ -132,7 +138,7 @@ def test_a_delimiter_folds_keys_into_prefixes(s3: Any, bucket: str) -> None:
 # conditional writes
 
 
-def test_if_none_match_creates_once(s3: Any, bucket: str) -> None:
+def test_if_none_match_creates_once(s3: S3Client, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"first", IfNoneMatch="*")
     assert ("PreconditionFailed", 412) == fault(
         lambda: s3.put_object(Bucket=bucket, Key="k", Body=b"second", IfNoneMatch="*")
@@ -142,22 +148,20 @@ def test_if_none_match_creates_once(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"third", IfNoneMatch="*")
 
 
-def test_if_match_replaces_only_that_version(s3: Any, bucket: str) -> None:
+def test_if_match_replaces_only_that_version(s3: S3Client, bucket: str) -> None:
     etag = s3.put_object(Bucket=bucket, Key="k", Body=b"1")["ETag"]
     newer = s3.put_object(Bucket=bucket, Key="k", Body=b"2", IfMatch=etag)["ETag"]
-    assert ("PreconditionFailed", 412) == fault(
-        lambda: s3.put_object(Bucket=bucket, Key="k", Body=b"3", IfMatch=etag)
-    )
+    assert ("PreconditionFailed", 412) == fault(lambda: s3.put_object(Bucket=bucket, Key="k", Body=b"3", IfMatch=etag))
     s3.put_object(Bucket=bucket, Key="k", Body=b"4", IfMatch=newer.strip('"'))
     assert ("NoSuchKey", 404) == fault(lambda: s3.put_object(Bucket=bucket, Key="none", Body=b"", IfMatch=etag))
 
 
-def test_of_many_writers_at_once_one_creates(s3: Any, bucket: str) -> None:
+def test_of_many_writers_at_once_one_creates(s3: S3Client, bucket: str) -> None:
     def create(number: int) -> bool:
         try:
             s3.put_object(Bucket=bucket, Key="k", Body=str(number).encode(), IfNoneMatch="*")
         except ClientError as error:
-            assert error.response["Error"]["Code"] in {"PreconditionFailed", "ConditionalRequestConflict"}
+            expect_lost_race(error)
             return False
         return True
 
@@ -166,7 +170,7 @@ def test_of_many_writers_at_once_one_creates(s3: Any, bucket: str) -> None:
     assert [s3.get_object(Bucket=bucket, Key="k")["Body"].read().decode()] == [str(number) for number in won]
 
 
-def test_of_many_counters_by_if_match_no_increment_is_lost(s3: Any, bucket: str) -> None:
+def test_of_many_counters_by_if_match_no_increment_is_lost(s3: S3Client, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="n", Body=b"0")
 
     def increment(_: int) -> None:
@@ -176,7 +180,7 @@ def test_of_many_counters_by_if_match_no_increment_is_lost(s3: Any, bucket: str)
             try:
                 s3.put_object(Bucket=bucket, Key="n", Body=body, IfMatch=found["ETag"])
             except ClientError as error:
-                assert error.response["Error"]["Code"] in {"PreconditionFailed", "ConditionalRequestConflict"}
+                expect_lost_race(error)
             else:
                 return
 
@@ -185,7 +189,7 @@ def test_of_many_counters_by_if_match_no_increment_is_lost(s3: Any, bucket: str)
     assert b"40" == s3.get_object(Bucket=bucket, Key="n")["Body"].read()
 
 
-def test_a_multipart_upload_can_be_completed_only_if_absent(s3: Any, bucket: str) -> None:
+def test_a_multipart_upload_can_be_completed_only_if_absent(s3: S3Client, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"there")
     upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
     part = s3.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=b"x")
@@ -201,7 +205,7 @@ def test_a_multipart_upload_can_be_completed_only_if_absent(s3: Any, bucket: str
 # copying
 
 
-def test_a_copy_pinned_to_an_etag_fails_when_the_source_is_another(s3: Any, bucket: str) -> None:
+def test_a_copy_pinned_to_an_etag_fails_when_the_source_is_another(s3: S3Client, bucket: str) -> None:
     etag = s3.put_object(Bucket=bucket, Key="k", Body=b"1")["ETag"]
     s3.put_object(Bucket=bucket, Key="k", Body=b"2")
     copy = {"Bucket": bucket, "Key": "c", "CopySource": {"Bucket": bucket, "Key": "k"}}
@@ -209,7 +213,7 @@ def test_a_copy_pinned_to_an_etag_fails_when_the_source_is_another(s3: Any, buck
     assert ["k"] == keys(s3, bucket)
 
 
-def test_a_copy_replaces_metadata_and_carries_tags(s3: Any, bucket: str) -> None:
+def test_a_copy_replaces_metadata_and_carries_tags(s3: S3Client, bucket: str) -> None:
     s3.put_object(
         Bucket=bucket, Key="k", Body=b"1", Metadata={"old": "1"}, ContentType="text/x", Tagging="colour=r%20ed&size=1"
     )
@@ -235,14 +239,14 @@ def test_a_copy_replaces_metadata_and_carries_tags(s3: Any, bucket: str) -> None
     assert {("colour", "r ed"), ("size", "1")} == {(tag["Key"], tag["Value"]) for tag in tags}
 
 
-def test_a_copy_without_a_directive_carries_metadata(s3: Any, bucket: str) -> None:
+def test_a_copy_without_a_directive_carries_metadata(s3: S3Client, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"1", Metadata={"old": "1"}, ContentType="text/x")
     s3.copy_object(Bucket=bucket, Key="c", CopySource={"Bucket": bucket, "Key": "k"})
     head = s3.head_object(Bucket=bucket, Key="c")
     assert ({"old": "1"}, "text/x") == (head["Metadata"], head["ContentType"])
 
 
-def test_a_missing_source_or_bucket_is_told_apart(s3: Any, bucket: str) -> None:
+def test_a_missing_source_or_bucket_is_told_apart(s3: S3Client, bucket: str) -> None:
     def copy(source: str, key: str) -> Callable[[], object]:
         return lambda: s3.copy_object(Bucket=bucket, Key="c", CopySource={"Bucket": source, "Key": key})
 
@@ -252,8 +256,8 @@ def test_a_missing_source_or_bucket_is_told_apart(s3: Any, bucket: str) -> None:
     assert ("404", 404) == fault(lambda: s3.head_object(Bucket=bucket, Key="none"))
 
 
-def test_a_multipart_copy_joins_pinned_ranges(s3: Any, bucket: str) -> None:
-    body = random.Random(1).randbytes(12 * 1024 * 1024 + 7)  # noqa: S311 - test data
+def test_a_multipart_copy_joins_pinned_ranges(s3: S3Client, bucket: str) -> None:
+    body = random.Random(1).randbytes(12 * 1024 * 1024 + 7)
     etag = s3.put_object(Bucket=bucket, Key="k", Body=body)["ETag"]
     upload = s3.create_multipart_upload(Bucket=bucket, Key="c", Metadata={"a": "b"}, Tagging="x=y")["UploadId"]
 
@@ -282,7 +286,7 @@ def test_a_multipart_copy_joins_pinned_ranges(s3: Any, bucket: str) -> None:
     assert [{"Key": "x", "Value": "y"}] == s3.get_object_tagging(Bucket=bucket, Key="c")["TagSet"]
 
 
-def test_a_single_copy_of_a_multipart_object_has_a_plain_etag(s3: Any, bucket: str) -> None:
+def test_a_single_copy_of_a_multipart_object_has_a_plain_etag(s3: S3Client, bucket: str) -> None:
     upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
     part = s3.upload_part(Bucket=bucket, Key="k", UploadId=upload, PartNumber=1, Body=b"body")
     s3.complete_multipart_upload(
@@ -298,7 +302,7 @@ def test_a_single_copy_of_a_multipart_object_has_a_plain_etag(s3: Any, bucket: s
 
 @pytest.mark.parametrize("storage_class", ["GLACIER", "DEEP_ARCHIVE"])
 def test_an_archived_object_can_be_headed_but_neither_read_nor_copied(
-    s3: Any, bucket: str, storage_class: str
+    s3: S3Client, bucket: str, storage_class: str
 ) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"cold", StorageClass=storage_class)
     assert storage_class == s3.head_object(Bucket=bucket, Key="k")["StorageClass"]
@@ -320,7 +324,7 @@ def test_an_archived_object_can_be_headed_but_neither_read_nor_copied(
     ids=["SHA256", "CRC32"],
 )
 def test_a_checksum_is_kept_told_on_head_and_carried_by_a_copy(
-    s3: Any, bucket: str, algorithm: str, digest: bytes
+    s3: S3Client, bucket: str, algorithm: str, digest: bytes
 ) -> None:
     expected = base64.b64encode(digest).decode()
     field = f"Checksum{algorithm}"
@@ -330,20 +334,20 @@ def test_a_checksum_is_kept_told_on_head_and_carried_by_a_copy(
     assert expected == s3.head_object(Bucket=bucket, Key="c", ChecksumMode="ENABLED")[field]
 
 
-def test_an_object_that_replaces_a_tagged_one_has_no_tags(s3: Any, bucket: str) -> None:
+def test_an_object_that_replaces_a_tagged_one_has_no_tags(s3: S3Client, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"1", Tagging="a=b")
     s3.put_object(Bucket=bucket, Key="k", Body=b"2")
     assert [] == s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"]
 
 
-def test_a_copy_can_ask_for_a_checksum_that_its_source_lacks(s3: Any, bucket: str) -> None:
+def test_a_copy_can_ask_for_a_checksum_that_its_source_lacks(s3: S3Client, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="k", Body=b"body", ChecksumAlgorithm="CRC32")
     s3.copy_object(Bucket=bucket, Key="c", CopySource={"Bucket": bucket, "Key": "k"}, ChecksumAlgorithm="SHA256")
     head = s3.head_object(Bucket=bucket, Key="c", ChecksumMode="ENABLED")
     assert base64.b64encode(hashlib.sha256(b"body").digest()).decode() == head["ChecksumSHA256"]
 
 
-def test_a_body_that_contradicts_its_checksum_is_refused(s3: Any, bucket: str) -> None:
+def test_a_body_that_contradicts_its_checksum_is_refused(s3: S3Client, bucket: str) -> None:
     wrong = base64.b64encode(hashlib.sha256(b"other").digest()).decode()
     assert "BadDigest" == fault(lambda: s3.put_object(Bucket=bucket, Key="k", Body=b"body", ChecksumSHA256=wrong))[0]
     assert [] == keys(s3, bucket)
@@ -352,14 +356,14 @@ def test_a_body_that_contradicts_its_checksum_is_refused(s3: Any, bucket: str) -
 # reading
 
 
-def test_a_pinned_read_of_a_changed_object_fails(s3: Any, bucket: str) -> None:
+def test_a_pinned_read_of_a_changed_object_fails(s3: S3Client, bucket: str) -> None:
     etag = s3.put_object(Bucket=bucket, Key="k", Body=b"12345")["ETag"]
     assert b"234" == s3.get_object(Bucket=bucket, Key="k", Range="bytes=1-3", IfMatch=etag)["Body"].read()
     s3.put_object(Bucket=bucket, Key="k", Body=b"67890")
     assert ("PreconditionFailed", 412) == fault(lambda: s3.get_object(Bucket=bucket, Key="k", IfMatch=etag))
 
 
-def test_versions_can_be_read_and_copied_by_their_id(s3: Any, bucket: str) -> None:
+def test_versions_can_be_read_and_copied_by_their_id(s3: S3Client, bucket: str) -> None:
     s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     first = s3.put_object(Bucket=bucket, Key="k", Body=b"1")["VersionId"]
     s3.put_object(Bucket=bucket, Key="k", Body=b"2")

@@ -21,11 +21,13 @@ from pipeline_local.processes import wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mypy_boto3_sqs import SQSClient
+
     from conftest import LocalStack, QueuePair
 
 
 @pytest.fixture(scope="module")
-def sqs(local_stack: LocalStack) -> Any:
+def sqs(local_stack: LocalStack) -> SQSClient:
     return local_stack.client("sqs")
 
 
@@ -35,7 +37,7 @@ def error_code(call: Callable[[], object]) -> str:
     return caught.value.response["Error"]["Code"]
 
 
-def receive(sqs: Any, url: str, **options: Any) -> list[dict[str, Any]]:
+def receive(sqs: SQSClient, url: str, **options: object) -> list[dict[str, Any]]:
     answer = sqs.receive_message(
         QueueUrl=url,
         **{"MessageSystemAttributeNames": ["All"], "MessageAttributeNames": ["All"], "MaxNumberOfMessages": 10}
@@ -44,7 +46,7 @@ def receive(sqs: Any, url: str, **options: Any) -> list[dict[str, Any]]:
     return answer.get("Messages", [])
 
 
-def counts(sqs: Any, url: str) -> tuple[int, int, int]:
+def counts(sqs: SQSClient, url: str) -> tuple[int, int, int]:
     """Visible, in flight, delayed."""
     found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     names = ("", "NotVisible", "Delayed")
@@ -52,12 +54,12 @@ def counts(sqs: Any, url: str) -> tuple[int, int, int]:
     return visible, in_flight, delayed
 
 
-def arn(sqs: Any, url: str) -> str:
+def arn(sqs: SQSClient, url: str) -> str:
     found: str = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     return found
 
 
-def dead_letter(sqs: Any, pair: QueuePair, *bodies: str) -> None:
+def dead_letter(sqs: SQSClient, pair: QueuePair, *bodies: str) -> None:
     """Bring messages into the dead-letter queue by the redrive policy, as a crashing worker does."""
     policy = json.loads(
         sqs.get_queue_attributes(QueueUrl=pair.url, AttributeNames=["RedrivePolicy"])["Attributes"]["RedrivePolicy"]
@@ -72,7 +74,7 @@ def dead_letter(sqs: Any, pair: QueuePair, *bodies: str) -> None:
 # delivery
 
 
-def test_a_message_carries_its_attributes_counts_times_group_and_trace(sqs: Any, queue_pair: QueuePair) -> None:
+def test_a_message_carries_its_attributes_counts_times_group_and_trace(sqs: SQSClient, queue_pair: QueuePair) -> None:
     before = int(time.time() * 1000) - 1
     sqs.send_message_batch(
         QueueUrl=queue_pair.url,
@@ -101,14 +103,14 @@ def test_a_message_carries_its_attributes_counts_times_group_and_trace(sqs: Any,
     assert message["ReceiptHandle"] != again["ReceiptHandle"]
 
 
-def test_the_counts_tell_visible_in_flight_and_delayed_apart(sqs: Any, queue_pair: QueuePair) -> None:
+def test_the_counts_tell_visible_in_flight_and_delayed_apart(sqs: SQSClient, queue_pair: QueuePair) -> None:
     for delay in (0, 0, 0, 900):
         sqs.send_message(QueueUrl=queue_pair.url, MessageBody="x", DelaySeconds=delay)
     receive(sqs, queue_pair.url, MaxNumberOfMessages=1)
     assert (2, 1, 1) == counts(sqs, queue_pair.url)
 
 
-def test_a_backlog_is_drained_batch_by_batch(sqs: Any, queue_pair: QueuePair) -> None:
+def test_a_backlog_is_drained_batch_by_batch(sqs: SQSClient, queue_pair: QueuePair) -> None:
     entries = [{"Id": str(number), "MessageBody": "x"} for number in range(10)]
     for _ in range(100):
         sqs.send_message_batch(QueueUrl=queue_pair.url, Entries=entries)
@@ -124,7 +126,7 @@ def test_a_backlog_is_drained_batch_by_batch(sqs: Any, queue_pair: QueuePair) ->
 # deleting
 
 
-def test_a_second_delete_succeeds(sqs: Any, queue_pair: QueuePair) -> None:
+def test_a_second_delete_succeeds(sqs: SQSClient, queue_pair: QueuePair) -> None:
     sqs.send_message(QueueUrl=queue_pair.url, MessageBody="x")
     [message] = receive(sqs, queue_pair.url)
     sqs.delete_message(QueueUrl=queue_pair.url, ReceiptHandle=message["ReceiptHandle"])
@@ -136,7 +138,7 @@ def test_a_second_delete_succeeds(sqs: Any, queue_pair: QueuePair) -> None:
     assert (0, 0, 0) == counts(sqs, queue_pair.url)
 
 
-def test_an_outdated_receipt_deletes_nothing_and_is_no_error(sqs: Any, queue_pair: QueuePair) -> None:
+def test_an_outdated_receipt_deletes_nothing_and_is_no_error(sqs: SQSClient, queue_pair: QueuePair) -> None:
     sqs.send_message(QueueUrl=queue_pair.url, MessageBody="x")
     [first] = receive(sqs, queue_pair.url, VisibilityTimeout=0)
     receive(sqs, queue_pair.url)
@@ -144,7 +146,7 @@ def test_an_outdated_receipt_deletes_nothing_and_is_no_error(sqs: Any, queue_pai
     assert (0, 1, 0) == counts(sqs, queue_pair.url)
 
 
-def test_a_batch_reports_the_receipt_that_is_none_and_deletes_the_others(sqs: Any, queue_pair: QueuePair) -> None:
+def test_a_batch_reports_the_receipt_that_is_none_and_deletes_the_others(sqs: SQSClient, queue_pair: QueuePair) -> None:
     sqs.send_message(QueueUrl=queue_pair.url, MessageBody="x")
     [message] = receive(sqs, queue_pair.url)
     answer = sqs.delete_message_batch(
@@ -163,16 +165,14 @@ def test_a_batch_reports_the_receipt_that_is_none_and_deletes_the_others(sqs: An
 # visibility
 
 
-def test_visibility_zero_gives_the_message_back_at_once(sqs: Any, queue_pair: QueuePair) -> None:
+def test_visibility_zero_gives_the_message_back_at_once(sqs: SQSClient, queue_pair: QueuePair) -> None:
     sqs.send_message(QueueUrl=queue_pair.url, MessageBody="x")
     [message] = receive(sqs, queue_pair.url)
-    sqs.change_message_visibility(
-        QueueUrl=queue_pair.url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-    )
+    sqs.change_message_visibility(QueueUrl=queue_pair.url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0)
     assert 1 == len(receive(sqs, queue_pair.url))
 
 
-def test_the_visibility_of_a_message_not_in_flight_can_not_be_changed(sqs: Any, queue_pair: QueuePair) -> None:
+def test_the_visibility_of_a_message_not_in_flight_can_not_be_changed(sqs: SQSClient, queue_pair: QueuePair) -> None:
     sqs.send_message(QueueUrl=queue_pair.url, MessageBody="x")
     [message] = receive(sqs, queue_pair.url)
     sqs.delete_message(QueueUrl=queue_pair.url, ReceiptHandle=message["ReceiptHandle"])
@@ -188,7 +188,7 @@ def test_the_visibility_of_a_message_not_in_flight_can_not_be_changed(sqs: Any, 
     assert ["InvalidParameterValue"] == [entry["Code"] for entry in answer["Failed"]]
 
 
-def test_visibility_is_limited_to_twelve_hours_in_total(sqs: Any, queue_pair: QueuePair) -> None:
+def test_visibility_is_limited_to_twelve_hours_in_total(sqs: SQSClient, queue_pair: QueuePair) -> None:
     sqs.send_message(QueueUrl=queue_pair.url, MessageBody="x")
     [message] = receive(sqs, queue_pair.url)
     for seconds in (43_200, 43_201):
@@ -204,7 +204,7 @@ def test_visibility_is_limited_to_twelve_hours_in_total(sqs: Any, queue_pair: Qu
 
 @pytest.mark.parametrize("event", ["send", "release", "expiry", "delay"])
 def test_a_waiting_receive_wakes_when_a_message_becomes_visible(
-    sqs: Any, queue_pair: QueuePair, local_stack: LocalStack, event: str
+    sqs: SQSClient, queue_pair: QueuePair, local_stack: LocalStack, event: str
 ) -> None:
     receipt = ""
     if event in {"release", "expiry"}:
@@ -226,7 +226,7 @@ def test_a_waiting_receive_wakes_when_a_message_becomes_visible(
     assert ["x"] == [message["Body"] for message in got]
 
 
-def test_a_poller_that_is_gone_takes_no_message(sqs: Any, queue_pair: QueuePair, local_stack: LocalStack) -> None:
+def test_a_poller_that_is_gone_takes_no_message(sqs: SQSClient, queue_pair: QueuePair, local_stack: LocalStack) -> None:
     pollers = [
         subprocess.Popen(
             [
@@ -265,7 +265,7 @@ def waiting_receives(stack: LocalStack, pollers: list[subprocess.Popen[bytes]]) 
 
 
 def test_a_request_that_is_cut_off_after_it_was_sent_takes_no_message(
-    sqs: Any, queue_pair: QueuePair, local_stack: LocalStack
+    sqs: SQSClient, queue_pair: QueuePair, local_stack: LocalStack
 ) -> None:
     host, _, port = local_stack.endpoint_url.removeprefix("http://").rpartition(":")
     connection = http.client.HTTPConnection(host, int(port))
@@ -281,7 +281,7 @@ def test_a_request_that_is_cut_off_after_it_was_sent_takes_no_message(
 # sending
 
 
-def test_an_entry_that_is_too_large_fails_by_itself(sqs: Any, queue_pair: QueuePair) -> None:
+def test_an_entry_that_is_too_large_fails_by_itself(sqs: SQSClient, queue_pair: QueuePair) -> None:
     sqs.set_queue_attributes(QueueUrl=queue_pair.url, Attributes={"MaximumMessageSize": "1024"})
     answer = sqs.send_message_batch(
         QueueUrl=queue_pair.url,
@@ -301,7 +301,7 @@ def test_an_entry_that_is_too_large_fails_by_itself(sqs: Any, queue_pair: QueueP
     ]
 
 
-def test_a_batch_over_one_mebibyte_fails_as_a_whole(sqs: Any, queue_pair: QueuePair) -> None:
+def test_a_batch_over_one_mebibyte_fails_as_a_whole(sqs: SQSClient, queue_pair: QueuePair) -> None:
     half = "x" * (512 * 1024)
     two = [{"Id": "a", "MessageBody": half}, {"Id": "b", "MessageBody": half}]
     sqs.send_message_batch(QueueUrl=queue_pair.url, Entries=two)
@@ -311,7 +311,7 @@ def test_a_batch_over_one_mebibyte_fails_as_a_whole(sqs: Any, queue_pair: QueueP
     assert (2, 0, 0) == counts(sqs, queue_pair.url)
 
 
-def test_batches_of_none_eleven_or_twins_are_refused(sqs: Any, queue_pair: QueuePair) -> None:
+def test_batches_of_none_eleven_or_twins_are_refused(sqs: SQSClient, queue_pair: QueuePair) -> None:
     def send(ids: list[str]) -> Callable[[], object]:
         return lambda: sqs.send_message_batch(
             QueueUrl=queue_pair.url, Entries=[{"Id": one, "MessageBody": "x"} for one in ids]
@@ -322,14 +322,14 @@ def test_batches_of_none_eleven_or_twins_are_refused(sqs: Any, queue_pair: Queue
     assert "AWS.SimpleQueueService.BatchEntryIdsNotDistinct" == error_code(send(["a", "a"]))
 
 
-def test_a_missing_queue_is_told_by_its_own_error(sqs: Any) -> None:
+def test_a_missing_queue_is_told_by_its_own_error(sqs: SQSClient) -> None:
     assert "AWS.SimpleQueueService.NonExistentQueue" == error_code(lambda: sqs.get_queue_url(QueueName="nowhere"))
 
 
 # dead letters
 
 
-def test_a_message_received_too_often_moves_with_its_send_time(sqs: Any, queue_pair: QueuePair) -> None:
+def test_a_message_received_too_often_moves_with_its_send_time(sqs: SQSClient, queue_pair: QueuePair) -> None:
     sqs.send_message(QueueUrl=queue_pair.url, MessageBody="poison", MessageGroupId="g")
     received = [receive(sqs, queue_pair.url, VisibilityTimeout=0) for _ in range(8)]
     assert [1] * 8 == [len(batch) for batch in received]
@@ -342,7 +342,7 @@ def test_a_message_received_too_often_moves_with_its_send_time(sqs: Any, queue_p
     assert arn(sqs, queue_pair.url) == dead["Attributes"]["DeadLetterQueueSourceArn"]
 
 
-def test_a_move_task_gives_dead_letters_back_as_new_messages(sqs: Any, queue_pair: QueuePair) -> None:
+def test_a_move_task_gives_dead_letters_back_as_new_messages(sqs: SQSClient, queue_pair: QueuePair) -> None:
     dead_letter(sqs, queue_pair, "a", "b", "c")
     source = arn(sqs, queue_pair.dead_letter_url)
     [dead] = receive(sqs, queue_pair.dead_letter_url, MaxNumberOfMessages=1, VisibilityTimeout=0)
@@ -362,7 +362,7 @@ def test_a_move_task_gives_dead_letters_back_as_new_messages(sqs: Any, queue_pai
     assert (0, 0, 0) == counts(sqs, queue_pair.dead_letter_url)
 
 
-def finished(sqs: Any, source: str) -> list[dict[str, Any]]:
+def finished(sqs: SQSClient, source: str) -> list[dict[str, Any]]:
     def tasks() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = sqs.list_message_move_tasks(SourceArn=source, MaxResults=10)["Results"]
         return found
@@ -371,7 +371,7 @@ def finished(sqs: Any, source: str) -> list[dict[str, Any]]:
     return tasks()
 
 
-def test_one_move_task_a_source_which_can_be_cancelled(sqs: Any, queue_pair: QueuePair) -> None:
+def test_one_move_task_a_source_which_can_be_cancelled(sqs: SQSClient, queue_pair: QueuePair) -> None:
     dead_letter(sqs, queue_pair, *"abcde")
     source = arn(sqs, queue_pair.dead_letter_url)
     handle = sqs.start_message_move_task(SourceArn=source, MaxNumberOfMessagesPerSecond=1)["TaskHandle"]
@@ -384,7 +384,9 @@ def test_one_move_task_a_source_which_can_be_cancelled(sqs: Any, queue_pair: Que
     assert "ResourceNotFoundException" == error_code(lambda: sqs.cancel_message_move_task(TaskHandle="none"))
 
 
-def test_a_move_task_of_a_message_sent_straight_to_the_dead_letters_fails(sqs: Any, queue_pair: QueuePair) -> None:
+def test_a_move_task_of_a_message_sent_straight_to_the_dead_letters_fails(
+    sqs: SQSClient, queue_pair: QueuePair
+) -> None:
     sqs.send_message(QueueUrl=queue_pair.dead_letter_url, MessageBody="x")
     source = arn(sqs, queue_pair.dead_letter_url)
     sqs.start_message_move_task(SourceArn=source)
@@ -394,7 +396,7 @@ def test_a_move_task_of_a_message_sent_straight_to_the_dead_letters_fails(sqs: A
     assert (1, 0, 0) == counts(sqs, queue_pair.url)
 
 
-def test_only_a_dead_letter_queue_that_exists_can_be_moved_from(sqs: Any, queue_pair: QueuePair) -> None:
+def test_only_a_dead_letter_queue_that_exists_can_be_moved_from(sqs: SQSClient, queue_pair: QueuePair) -> None:
     own = arn(sqs, queue_pair.url)
     assert "InvalidParameterValue" == error_code(lambda: sqs.start_message_move_task(SourceArn=own))
     missing = own.rpartition(":")[0] + f":{uuid4().hex}"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_what_is_refused_leaves_the_queue(clock: Clock) -> None:
 
 
 def test_any_history_keeps_every_message_in_one_state(clock: Clock) -> None:
-    chance = random.Random(7)  # noqa: S311 - test data
+    chance = random.Random(7)
     backlog = Backlog(clock=clock)
     alive: set[str] = set()
     receipts: list[str] = []
@@ -90,7 +91,9 @@ def test_any_history_keeps_every_message_in_one_state(clock: Clock) -> None:
                 backlog.append(message(str(step), visible_at=clock.now + chance.choice([0, 0, 5])))
                 alive.add(str(step))
             case 1 | 2:
-                receipts += [one["receipt_handle"] for one in backlog.take(chance.randint(1, 10), chance.choice([0, 3, 30]))]
+                receipts += [
+                    one["receipt_handle"] for one in backlog.take(chance.randint(1, 10), chance.choice([0, 3, 30]))
+                ]
             case 3 if receipts:
                 receipt = receipts.pop(chance.randrange(len(receipts)))
                 before = {one["id"] for one in backlog}
@@ -116,8 +119,6 @@ async def test_a_waiter_wakes_for_a_message_appended_by_another_thread() -> None
 
 
 def test_saved_messages_keep_their_receipts(clock: Clock) -> None:
-    import copy
-
     backlog = Backlog([message("a"), message("b")], clock=clock)
     [taken] = backlog.take(1, 30)
     restored = Backlog(copy.deepcopy(backlog), clock=clock)
@@ -126,7 +127,7 @@ def test_saved_messages_keep_their_receipts(clock: Clock) -> None:
 
 
 def test_pages_agree_with_a_plain_sort_at_any_size() -> None:
-    chance = random.Random(3)  # noqa: S311 - test data
+    chance = random.Random(3)
     keys = SortedKeys({})
     for _ in range(300):
         keys["".join(chance.choices("ab/é😀", k=chance.randint(1, 5)))] = None

@@ -1,4 +1,4 @@
-"""Run as a script by the endpoint's own interpreter, where the product is not installed: load this package by its path."""
+"""Run as a script by the endpoint's own interpreter, without the product: loads this package by its path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def load_package() -> None:
-    """Make ``pipeline_local`` importable without putting its neighbours (the product's whole environment) on the path."""
+    """Make ``pipeline_local`` importable without its neighbours, the product's whole environment."""
     folder = Path(__file__).resolve().parent.parent
     spec = importlib.util.spec_from_file_location(
         folder.name, folder / "__init__.py", submodule_search_locations=[str(folder)]

@@ -12,12 +12,13 @@ import base64
 import json
 import time
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ministack.core.responses import new_uuid
 from ministack.services import sqs
 
-from pipeline_local.launcher.backlog import Backlog, Message
+if TYPE_CHECKING:
+    from pipeline_local.launcher.backlog import Backlog, Message
 
 RATE_LIMIT: Final = 500
 _KEPT: Final = 10

@@ -108,8 +108,9 @@ def _copy(bucket: str, key: str, headers: Headers) -> Answer:
     if fault := _key_fault(key) or _archive_fault(headers):
         return fault
     target = s3._ensure_bucket(bucket)
-    if target is not None and (fault := s3._check_put_preconditions(headers, target["objects"].get(key))):
-        return fault
+    condition: Answer | None = s3._check_put_preconditions(headers, target["objects"].get(key)) if target else None
+    if condition:
+        return condition
     if "x-amz-checksum-algorithm" in headers:
         headers = {**headers, "x-amz-sdk-checksum-algorithm": headers["x-amz-checksum-algorithm"]}
     status, answer, content = _original_copy(bucket, key, headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -45,8 +46,10 @@ def main(argv: list[str]) -> None:
         date_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=1,  # a long poll would hold a stop up for its 20 s
-        limit_concurrency=None,
     )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises a signal again once it has shut down; the default action would end us before `end` below.
+        signal.signal(number, lambda *_: None)
     with socket.socket(fileno=options.socket) as listener:
         uvicorn.Server(config).run(sockets=[listener])
     shutdown.end()

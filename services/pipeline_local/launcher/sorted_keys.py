@@ -74,4 +74,4 @@ def page_of(keys: list[str], prefix: str, delimiter: str, limit: int, start_afte
 
 def _after(keys: list[str], prefix: str, place: int) -> int:
     """Return the place of the first key behind all that start with ``prefix``."""
-    return bisect_left(keys, True, lo=place, key=lambda key: not key.startswith(prefix))
+    return bisect_left(keys, 1, lo=place, key=lambda key: 0 if key.startswith(prefix) else 1)
