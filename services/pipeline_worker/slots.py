@@ -30,14 +30,18 @@ class Slots:
 
     def take(self, most: int) -> int:
         """Take up to ``most`` places that are free and return how many that was, perhaps none."""
-        taken = min(most, self._free)
+        taken = max(0, min(most, self._free))
         self._free -= taken
-        if not self._free:
-            self._changed.clear()
+        self._note()
         return taken
 
     def give(self, count: int) -> None:
-        """Give ``count`` places back."""
+        """Give ``count`` places back; a negative count is a debt: more came than was asked for."""
         self._free += count
-        if self._free:
+        self._note()
+
+    def _note(self) -> None:
+        if self._free > 0:
             self._changed.set()
+        else:
+            self._changed.clear()

@@ -54,7 +54,7 @@ def reference(local_stack: Stack, world: World, tmp_path_factory: pytest.TempPat
     with Fleet(local_stack, world, tmp_path_factory.mktemp("reference")) as fleet:
         run = fleet.run()
         program = run.inline()
-        assert 0 == program.wait(), program.tail()
+        program.ends()
         objects = run.destination.snapshot()
         assert_outputs(run, objects)
         return objects

@@ -15,6 +15,6 @@ def test_one_process_leaves_what_is_right(fleet: Fleet, reference: dict[str, Sto
     run = fleet.run()
     program = run.inline()
 
-    assert 0 == program.wait(), program.tail()
+    program.ends()
     assert_whole(run, reference)
     assert [] == fleet.dead_letters()

@@ -23,39 +23,42 @@ def test_of_two_controllers_of_one_run_both_end_well_and_one_publishes(
     worker = fleet.worker()
     controllers = [run.start(), run.start()]
 
-    assert [0, 0] == [controller.wait() for controller in controllers], controllers[0].tail() + controllers[1].tail()
+    for controller in controllers:
+        controller.ends()
     fleet.await_empty_queue()
-    assert 0 == worker.stop()
+    worker.stop()
     assert_whole(run, reference)
 
 
 def test_of_two_gathers_that_meet_at_the_catalog_one_commits(fleet: Fleet, reference: dict[str, Stored]) -> None:
     run = fleet.run()
-    assert 0 == run.start("--no-wait").wait()
+    run.start("--no-wait").ends()
     worker = fleet.worker()
     until(lambda: not account(run).of("pending"), "every item to be done")
     late = Delay(timedelta(seconds=2))
     at_the_catalog = fleet.controller_wire.add(acting(late, CATALOG, times=2))
     gathers = [run.gather(), run.gather()]
 
-    assert [0, 0] == [gather.wait() for gather in gathers], gathers[0].tail() + gathers[1].tail()
+    for gather in gathers:
+        gather.ends()
     assert at_the_catalog.hits >= 1
-    assert 0 == worker.stop()
+    worker.stop()
     assert_whole(run, reference)
 
 
 def test_every_message_sent_twice_leaves_one_marker_an_item(fleet: Fleet, reference: dict[str, Stored]) -> None:
     run = fleet.run()
-    assert 0 == run.start("--no-wait").wait()
+    run.start("--no-wait").ends()
     copies = _send_everything_again(fleet)
     workers = [fleet.worker(), fleet.worker()]
 
     controller = run.start()
 
     assert len(account(run).items) == copies
-    assert 0 == controller.wait(), controller.tail()
+    controller.ends()
     fleet.await_empty_queue()
-    assert [0, 0] == [worker.stop() for worker in workers]
+    for worker in workers:
+        worker.stop()
     assert_whole(run, reference)
 
 
@@ -63,16 +66,17 @@ def test_the_same_delivery_handed_out_twice_leaves_one_marker_an_item(
     fleet: Fleet, reference: dict[str, Stored]
 ) -> None:
     run = fleet.run()
-    assert 0 == run.start("--no-wait").wait()
+    run.start("--no-wait").ends()
     repeats = fleet.worker_wire.add(acting(RepeatReceive(), RECEIVE, times=3))
     workers = [fleet.worker(), fleet.worker()]
 
     controller = run.start()
 
-    assert 0 == controller.wait(), controller.tail()
+    controller.ends()
     assert 3 == repeats.hits
     fleet.await_empty_queue()
-    assert [0, 0] == [worker.stop() for worker in workers]
+    for worker in workers:
+        worker.stop()
     assert_whole(run, reference)
 
 
@@ -80,15 +84,15 @@ def test_a_run_that_is_over_is_neither_worked_nor_published_again(fleet: Fleet, 
     run = fleet.run()
     worker = fleet.worker()
     first = run.start()
-    assert 0 == first.wait(), first.tail()
+    first.ends()
     before = _written(run)
 
     again = run.start()
 
-    assert 0 == again.wait(), again.tail()
+    again.ends()
     assert before == _written(run)
     assert (0, 0) == fleet.depth()
-    assert 0 == worker.stop()
+    worker.stop()
     assert_whole(run, reference)
 
 

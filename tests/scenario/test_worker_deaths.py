@@ -42,14 +42,14 @@ def test_a_second_worker_finishes_what_a_killed_one_began(
 ) -> None:
     run = fleet.run()
     scatter = run.start("--no-wait")
-    assert 0 == scatter.wait(), scatter.tail()
+    scatter.ends()
     fleet.doomed(point, fleet.worker, wire=fleet.worker_wire)
 
     controller, second = run.start(), fleet.worker()
 
-    assert 0 == controller.wait(), controller.tail()
+    controller.ends()
     fleet.await_empty_queue()
-    assert 0 == second.stop()
+    second.stop()
     assert_whole(run, reference)
 
 
@@ -59,7 +59,7 @@ def test_an_item_that_kills_its_worker_every_time_is_found_dead_by_reconcile(
     settings = {"PIPELINE_MAX_ATTEMPTS": "1", "PIPELINE_LEASE": "2s", "PIPELINE_HEARTBEAT": "500ms"}
     with Fleet(local_stack, world, tmp_path, max_receive_count=3, **settings) as fleet:
         run = fleet.run()
-        assert 0 == run.start("--no-wait").wait()
+        run.start("--no-wait").ends()
         killer = min(account(run).items)
         deadly: Matching = {"method": "PUT", "path": f"/done/{killer}$"}
         one_at_a_time = partial(fleet.worker, "--concurrency", "1", "--receivers", "1")
@@ -67,12 +67,12 @@ def test_an_item_that_kills_its_worker_every_time_is_found_dead_by_reconcile(
             fleet.doomed(before(deadly), one_at_a_time, wire=fleet.worker_wire)
         last = fleet.worker()
         until(lambda: fleet.depth() == (0, 0), "the queue to give the item up")
-        assert 0 == last.stop()
+        last.stop()
         assert [killer] == account(run).of("pending")
 
         reconcile = fleet.start("controller", "reconcile")
 
-        assert 0 == reconcile.wait(), reconcile.tail()
+        reconcile.ends()
         found = assert_conserved(run)
         assert [killer] == found.of("dead")
         assert ["_PARTIAL"] == flags(run)

@@ -67,10 +67,14 @@ class Program:
         if self.is_running:
             os.kill(self._process.pid, number)
 
-    def stop(self) -> int:
-        """SIGTERM once, and return the exit code."""
+    def stop(self) -> None:
+        """SIGTERM once; fail unless it ends well."""
         self.signal(signal.SIGTERM)
-        return self.wait()
+        self.ends()
+
+    def ends(self, code: int = 0) -> None:
+        """Wait for its end; fail, showing what it said, unless that is with this exit code."""
+        assert code == self.wait(), f"`{self.name}` said:\n{self.tail()}"
 
     def wait(self, within: float = PATIENCE) -> int:
         """Return the exit code; fail when it does not end."""
