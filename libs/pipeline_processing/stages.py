@@ -135,10 +135,11 @@ async def run_inline(
 def say(finished: Finished, control: Control | None, *, json_output: bool) -> None:
     """Write the outcome to stdout; ``control`` is None where the report can not be read any more."""
     if json_output:
-        sys.stdout.write(orjson.dumps(summary.as_json(finished), option=orjson.OPT_INDENT_2).decode() + "\n")
+        document = summary.as_json(finished.run, finished.report, exit_code=finished.exit_code)
+        sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
         return
     report_at = f"s3://{control.store.bucket}/{control.layout(finished.run.run_id).report('html')}" if control else None
-    for line in summary.lines(finished, report_at=report_at):
+    for line in summary.lines(finished.run, finished.report, report_at=report_at):
         sys.stdout.write(f"{line}\n")
 
 

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pipeline_processing.model import Json
-    from pipeline_processing.publish import Finished
     from pipeline_processing.reports.report import Report
+    from pipeline_processing.runs import Run
 
 GROUPS_SHOWN: Final = 5
 
 
-def as_json(finished: Finished) -> dict[str, Json]:
-    """Return the whole outcome as JSON."""
-    run, report = finished.run, finished.report
+def as_json(run: Run, report: Report | None, *, exit_code: int) -> dict[str, Json]:
+    """Return the whole outcome as JSON; a cancelled run has no report."""
     return {
         "run_id": run.run_id,
         "job": run.job,
         "state": run.state,
-        "exit_code": finished.exit_code,
-        "report": None if report is None else {name: getattr(report, name) for name in report.__slots__},
+        "exit_code": exit_code,
+        "report": None if report is None else asdict(report),
     }
 
 
-def lines(finished: Finished, *, report_at: str | None) -> Iterator[str]:
+def lines(run: Run, report: Report | None, *, report_at: str | None) -> Iterator[str]:
     """Yield the summary; ``report_at`` is where the full report can be read."""
-    run, report = finished.run, finished.report
     if report is None:
         yield f"{run.run_id}: {run.state}"
         return
