@@ -146,6 +146,7 @@ class AwsClients:
             "request_checksum_calculation": "when_required",
             "response_checksum_validation": "when_required",
         }
+        self._session: Any = None
         self._stack = AsyncExitStack()
         self._making = asyncio.Lock()
         self._clients: dict[tuple[str, bool], Any] = {}
@@ -173,7 +174,9 @@ class AwsClients:
             return self._clients[service, retries]
 
     async def _connect(self, service: str, *, retries: bool) -> Any:  # noqa: ANN401 - see _client
-        session = aioboto3.Session()
+        session = self._session = (
+            self._session or aioboto3.Session()
+        )  # it caches the services' models, megabytes of JSON
         if not session.region_name:
             raise ConfigError("no AWS region", where=service.upper(), way_out="set AWS_DEFAULT_REGION")
         if await session.get_credentials() is None:

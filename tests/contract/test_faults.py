@@ -244,7 +244,7 @@ async def test_bytes_that_do_not_match_their_checksum_are_not_returned(store: S3
 
 @pytest.mark.parametrize("key", ODD_KEYS, ids=lambda key: ascii(key)[:30])
 async def test_a_key_is_on_the_wire_as_its_signature_says(store: S3Store, proxy: FaultProxy, key: str) -> None:
-    """S3 signs the path as it is sent, encoded once: what a client library normalises on the way breaks the signature."""
+    """S3 signs the path as it is sent, encoded once: what a library normalises on the way breaks the signature."""
     await store.put(key, b"x")
     assert f"/{store.bucket}/{quote(key, safe='/~')}" == proxy.requests[-1].target
 

@@ -163,13 +163,16 @@ async def test_a_renewal_that_hangs_does_not_keep_later_ones_from_working(
         held.check()
 
 
-async def test_nothing_is_held_beyond_twelve_hours(queue: Unwell, keeper: LeaseKeeper, clock: FakeClock) -> None:
-    (delivery,) = await received(queue)
+async def test_nothing_is_held_beyond_twelve_hours(queue: Unwell, clock: FakeClock) -> None:
+    lease, heartbeat = timedelta(hours=2), timedelta(minutes=30)
+    keeper = LeaseKeeper(queue, lease=lease, heartbeat=heartbeat, clock=clock)
+    await queue.send([Message("long")])
+    (delivery,) = await queue.receive(limit=1, wait=timedelta(0), lease=lease)
     async with running(keeper):
         held = keeper.hold(delivery)
-        await clock.advance(VISIBILITY_LIMIT - LEASE - HEARTBEAT)
+        await clock.advance(VISIBILITY_LIMIT - heartbeat)
         assert not held.lost.is_set()
-        await clock.advance(LEASE + HEARTBEAT)
+        await clock.advance(heartbeat)
         assert held.lost.is_set()
 
 
