@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    import pipeline_local.stack
     from etl_core.testing.faults import FaultProxy
     from harness.wire import Point
     from harness.world import World
@@ -58,6 +59,9 @@ class Stack(Protocol):
     def client(self, service: str) -> Any: ...  # noqa: ANN401 - boto3 makes its clients' classes at run time
 
     def sql(self, statement: str) -> str: ...
+
+    @property
+    def stack(self) -> pipeline_local.stack.Stack: ...
 
 
 @dataclass(frozen=True)
@@ -206,11 +210,15 @@ class Run:
             "2",
         )
 
-    def start(self, *options: str, step: str = "run", is_direct: bool = False, **environment: str) -> Program:
-        """Start a controller that takes this run through ``step``; ``is_direct`` keeps it off the wire."""
-        wire = {} if is_direct else {"AWS_ENDPOINT_URL": self.fleet.controller_wire.url}
-        command = ("controller", step, JOB, "--run-id", self.run_id, *options, "--", *self.arguments)
-        return self.fleet.start(*command, environment={**wire, **environment})
+    def beside(self, run_id: str) -> Run:
+        """Return another run with the same destination."""
+        return Run(self.fleet, run_id, self.destination)
+
+    def start(self, *options: str, environment: Mapping[str, str] | None = None) -> Program:
+        """Start a controller that takes this run from where it is to its end."""
+        wire = {"AWS_ENDPOINT_URL": self.fleet.controller_wire.url}
+        command = ("controller", "run", JOB, "--run-id", self.run_id, *options, "--", *self.arguments)
+        return self.fleet.start(*command, environment={**wire, **(environment or {})})
 
     def gather(self, *options: str) -> Program:
         """Start a controller that gathers the run as it stands."""
@@ -223,9 +231,10 @@ class Run:
             environment={"AWS_ENDPOINT_URL": self.fleet.controller_wire.url},
         )
 
-    def inline(self) -> Program:
+    def inline(self, **environment: str) -> Program:
         """Start the job in one process."""
-        return self.fleet.start("run", JOB, "--", "--run-id", self.run_id, *self.arguments)
+        command = ("run", JOB, "--", "--run-id", self.run_id, *self.arguments)
+        return self.fleet.start(*command, environment=environment)
 
     def keys(self, folder: str = "") -> list[str]:
         return self.fleet.control.keys(f"{self.root}{folder}")

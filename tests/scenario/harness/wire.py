@@ -27,6 +27,7 @@ class Matching(TypedDict, total=False):
 
 
 COPY: Final[Matching] = {"method": "PUT", "headers": {"x-amz-copy-source": ""}}
+EXTEND: Final[Matching] = {"operation": "ChangeMessageVisibilityBatch"}
 RECEIVE: Final[Matching] = {"operation": "ReceiveMessage"}
 CATALOG: Final[Matching] = {"method": "PUT", "path": r"/catalog\.json$"}
 MARKER: Final[Matching] = {"method": "PUT", "path": r"/done/[0-9a-f]{32}$"}
