@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -407,3 +408,41 @@ async def test_an_unknown_run_another_job_and_another_lane_are_clear_errors(worl
     with pytest.raises(ConfigError, match="PIPELINE_BACKFILL_QUEUE"):
         await control(world, job, "run", "tiny", "--run-id", "r2", "--lane", "backfill")
     assert ["r1"] == [run_id async for run_id in open_control(world.services()).runs.list()]
+
+
+async def test_status_lists_runs_and_balances_each_agency(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    job = TinyJob(poison=[4])
+    async with fleet(world, job):
+        await start(world, job)
+    capsys.readouterr()
+    assert 3 == await control(world, job, "status", "--run-id", "r1", "--json")
+    status = orjson.loads(capsys.readouterr().out)
+    assert ("partial", "live", {"items": 1, "inputs": 2}) == (status["state"], status["lane"], status["total"]["dead"])
+    assert [4, 3, 3] == [agency["planned"]["items"] for agency in status["agencies"]]
+    assert 0 == await control(world, job, "status", "--json")
+    (row,) = orjson.loads(capsys.readouterr().out)
+    assert ("r1", "tiny", 10, 9, 1) == (row["run_id"], row["job"], row["planned"], row["done"], row["dead"])
+    assert 3 == await control(world, job, "status", "--run-id", "r1")
+    assert re.search(r"a1 +3 +2 +1 +0", capsys.readouterr().out)
+
+
+async def test_an_empty_plan_sends_nothing_and_is_green(world: World) -> None:
+    assert 0 == await start(world, TinyJob(), "--", "--items", "0")
+    assert ["_SUCCESS"] == await world.flags()
+
+
+async def test_tolerance_given_at_the_start_holds_for_whoever_ends_the_run(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = TinyJob(poison=[4])
+    await start(world, job, "--no-wait", "--tolerate-failures", "10%")
+    async with fleet(world, job):
+        await world.until_empty()
+    assert [("r1", "gathered")] == await reconcile(world, job, capsys)
+    assert ["_SUCCESS"] == await world.flags()
+
+
+async def test_pack_limits_are_passed_on_to_the_job(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        await start(world, TinyJob(), "--pack-max-items", "7")
+    assert "unrecognized arguments: --pack-max-items 7" in capsys.readouterr().err
