@@ -66,7 +66,8 @@ class Demo:
     def __init__(self, folder: Path, narrator: Narrator, *, workers: int, keeps: bool) -> None:
         self._folder, self._workers, self._keeps = folder, workers, keeps
         self._narrator = narrator
-        self._stack = Stack(folder, is_durable=keeps)
+        # Ports of its own: the usual ones are those of `local up`.
+        self._stack = Stack(folder, is_durable=keeps, has_usual_ports=False)
         self._environment: dict[str, str] = {}
         self._commands: Commands | None = None
         self._expected = proof.expectations(PACK)
