@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from etl_core.errors import ConfigError
-from etl_core.objects.memory import MemoryBuckets
+from etl_core.errors import AccessDenied, ConfigError
+from etl_core.objects.memory import MemoryBuckets, MemoryStore
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_processing.jobs.get_s3_files import JOB, GetS3Files
 from pipeline_processing.service_handler import ServiceHandler
@@ -19,6 +19,8 @@ from pipeline_processing.stages import run_inline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from etl_core.objects import Blob
 
 S3_ARGS = ("--attachments-from", "s3", "--source-bucket", "src", "--destination-bucket", "dst")
 
@@ -214,3 +216,18 @@ async def test_a_bucket_can_be_its_own_destination_in_a_folder_of_its_own() -> N
     async with ServiceHandler(chosen, clock=world.clock, stores=world.buckets.store) as services:
         assert 0 == await run_inline(job, job.parse(argv), services)
     assert b"x" == (await world.source.get("out/10/attachments/a")).body
+
+
+class Closed(MemoryStore):
+    async def get(self, key: str) -> Blob:
+        raise AccessDenied(f"{self.bucket}/{key}: GetObject is denied")
+
+
+async def test_a_closed_bucket_is_a_fault_of_the_settings() -> None:
+    world, chosen = World(), settings()
+    await world.source.put("10/a", b"x")
+    job = GetS3Files(chosen)
+
+    async with ServiceHandler(chosen, stores=lambda bucket: Closed(world.buckets, bucket)) as services:
+        with pytest.raises(ConfigError, match=r"GetObject is denied \(allow s3:ListBucket"):
+            await anext(job.plan(job.parse(("--agency-id", "10", *S3_ARGS)), services))

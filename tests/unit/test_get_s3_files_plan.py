@@ -79,6 +79,19 @@ async def test_only_what_the_database_does_not_know_is_looked_up() -> None:
     assert (info.etag, 3, None) == (unknown.etag, unknown.size, unknown.version_id)
 
 
+async def test_look_ups_ahead_change_neither_the_order_nor_any_file() -> None:
+    store = source()
+    for number in range(0, 100, 3):
+        await store.put(f"10/{number:03d}", b"abc")
+    found = [attachment(n, f"10/{n:03d}", *(("e", 1) if n % 3 else (None, None))) for n in range(100)]
+
+    mappings = await flat(store, *found)
+
+    assert [f"10/{number:03d}" for number in range(100)] == [mapping.source_key for mapping in mappings]
+    assert [(n % 3 != 0, n % 3 == 0) for n in range(100)] == [(m.etag == "e", m.size == 3) for m in mappings]
+    assert 34 == len(store.heads)
+
+
 async def test_an_etag_that_the_database_knows_stays_even_when_the_source_has_another() -> None:
     store = source()
     await store.put("10/a", b"abc")

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from etl_core.errors import ConfigError, NotFound
+from etl_core.errors import AccessDenied, ConfigError, NotFound
 from pipeline_processing.packing import parse_size
 
 if TYPE_CHECKING:
@@ -195,14 +195,20 @@ def _refuse_overlap(spec: Mapping[str, Json], agencies: Sequence[str]) -> None:
 
 
 async def _reach(source: ObjectStore, destination: ObjectStore, prefix: str) -> None:
-    """Raise ConfigError or AccessDenied now where a bucket is missing or closed. A HEAD could not tell why."""
+    """Raise ConfigError now where a bucket is missing or closed. A HEAD could not tell which."""
     from pipeline_processing.processors.destination import catalog_key  # noqa: PLC0415 - discovery stays light
 
-    await _has_objects(source, "")
     try:
+        await _has_objects(source, "")
         await destination.get(catalog_key(prefix))
     except NotFound:
         return
+    except AccessDenied as error:
+        raise ConfigError(
+            str(error),
+            where=NAME,
+            way_out="allow s3:ListBucket and s3:GetObject* on the source, these and s3:PutObject on the destination",
+        ) from error
 
 
 async def _has_objects(store: ObjectStore, prefix: str) -> bool:

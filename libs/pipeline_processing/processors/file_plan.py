@@ -91,7 +91,7 @@ async def packs(
     with SortedSpool() as spool:
         async for mapping in found:
             placed = _placed(mapping, agency_id, source_prefix, destination_prefix)
-            spool.add(_order(placed), orjson.dumps(placed.as_json()))
+            spool.add(_order(placed), orjson.dumps(placed))
         planned = (_read(value) for _, value in spool)
         async with aclosing(_pinned(planned, source)) as pinned:
             async for mapping in _without_doubles(pinned, limits.max_items):
@@ -138,23 +138,31 @@ def _read(value: bytes) -> FileMapping:
 
 async def _pinned(mappings: Iterable[FileMapping], source: ObjectStore) -> AsyncGenerator[FileMapping, None]:
     """Yield ``mappings`` in their order, up to `HEADS` look-ups ahead."""
-    window: deque[asyncio.Task[FileMapping]] = deque()
+    window: deque[FileMapping | asyncio.Task[FileMapping]] = deque()
     try:
         for mapping in mappings:
-            window.append(asyncio.create_task(_pin(mapping, source)))
+            is_known = mapping.verdict or (mapping.etag is not None and mapping.size is not None)
+            if is_known and not window:
+                yield mapping
+                continue
+            window.append(mapping if is_known else asyncio.create_task(_pin(mapping, source)))
             if len(window) >= HEADS:
-                yield await window.popleft()
+                yield await _next(window)
         while window:
-            yield await window.popleft()
+            yield await _next(window)
     finally:
-        for task in window:
+        tasks = [waiting for waiting in window if isinstance(waiting, asyncio.Task)]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*window, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _next(window: deque[FileMapping | asyncio.Task[FileMapping]]) -> FileMapping:
+    first = window.popleft()
+    return first if isinstance(first, FileMapping) else await first
 
 
 async def _pin(mapping: FileMapping, source: ObjectStore) -> FileMapping:
-    if mapping.verdict or (mapping.etag is not None and mapping.size is not None):
-        return mapping
     try:
         info = await source.head(mapping.source_key, version_id=mapping.version_id)
     except NotFound:
@@ -194,4 +202,4 @@ def _same_source(one: FileMapping, other: FileMapping) -> bool:
 
 
 def _equal_files(one: FileMapping, other: FileMapping) -> bool:
-    return replace(other, attachments=one.attachments) == one
+    return one.source_key == other.source_key and replace(other, attachments=one.attachments) == one

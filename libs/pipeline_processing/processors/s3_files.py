@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -72,10 +72,12 @@ class FileMapping:
 
     def as_json(self) -> Json:
         """Return the mapping as an item's payload holds it, without what is not known."""
-        fields = asdict(self)
-        return {
-            name: value for name, value in fields.items() if name == "source_key" or (value is not None and value != "")
-        }
+        known = {name: getattr(self, name) for name in _FIELDS}
+        return {name: value for name, value in known.items() if name == "source_key" or value not in _UNSAID}
+
+
+_FIELDS: Final = tuple(field.name for field in fields(FileMapping))
+_UNSAID: Final = (None, "")
 
 
 @dataclass(frozen=True, slots=True)
