@@ -52,7 +52,7 @@ _EXAMPLES: Final = """\
   pipeline-processing --agency-id 10 --source-bucket A --destination-bucket B
   pipeline-processing run get_s3_files -- --agency-id 10
   pipeline-processing controller run get_s3_files -- --all-agencies
-  pipeline-processing worker --queue live
+  pipeline-processing worker --lane live
   pipeline-processing dlq list --lane live
   pipeline-processing new-job normalize_ranks --dry-run
 """
