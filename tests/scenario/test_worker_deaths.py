@@ -41,11 +41,11 @@ def test_a_second_worker_finishes_what_a_killed_one_began(
     point: Point, fleet: Fleet, reference: dict[str, Stored]
 ) -> None:
     run = fleet.run()
-    scatter = run.start("--no-wait")
-    scatter.ends()
+    controller = run.start()
+    until(lambda: fleet.depth()[0] > 0, "messages")
     fleet.doomed(point, fleet.worker, wire=fleet.worker_wire)
 
-    controller, second = run.start(), fleet.worker()
+    second = fleet.worker()
 
     controller.ends()
     fleet.await_empty_queue()
