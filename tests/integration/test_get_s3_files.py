@@ -202,6 +202,33 @@ async def test_a_listing_and_the_database_lead_to_the_same_copies(world: World) 
     assert copies["db"] == copies["s3"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("pipeline_processing.cli.main",),
+        ("pipeline_processing.cli.get_s3_files",),
+        ("pipeline_processing.cli.main", "run", "get_s3_files", "--"),
+    ],
+)
+async def test_every_way_in_runs_it_in_one_process(world: World, database_url: str, command: tuple[str, ...]) -> None:
+    await world.attach(1, "10", "10/a", b"x")
+    environment = os.environ | {"PIPELINE_DATABASE_URL": database_url}
+    environment.pop("PIPELINE_CONTROL_BUCKET", None)
+    buckets = ("--source-bucket", world.source, "--destination-bucket", world.destination)
+
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *command, "--agency-id", "10", *buckets, "--json"),
+        env=environment,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    output, errors = await process.communicate()
+
+    assert 0 == process.returncode, errors.decode()
+    assert json.loads(output)
+    assert b"x" == world.body("10/attachments/a")
+
+
 EXPORT_A_MILLION = """
 import asyncio, json, resource, sys
 
