@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -72,7 +71,7 @@ class Commands:
             except subprocess.TimeoutExpired:
                 child.kill()
                 code = child.wait(_KILL_PATIENCE)
-            if code not in {0, -signal.SIGTERM} and (name, code) not in died:
+            if code and (name, code) not in died:
                 died.append((name, code))
         if died:
             name, code = died[0]

@@ -111,25 +111,23 @@ class Demo:
             # The stack reads settings too, to make its queues: not those of some deployment.
             _forget_deployment()
             self._environment = self._stack.up()
-            ports = [f"{service.name} on 127.0.0.1:{service.port}" for service in self._stack.status()]
-            step.found = " and ".join(ports)
+            ports = [f"{service.name} at 127.0.0.1:{service.port}" for service in self._stack.status()]
+            step.found = ", ".join(ports)
 
     def _make_sample_data(self) -> None:
         with self._narrator.step("Sample data") as step:
             sent = sample.put_files(self._environment)
             asyncio.run(sample.fill_database(self._environment["PIPELINE_DATABASE_URL"]))
             step.found = (
-                f"{len(sample.AGENCIES)} agencies, {self._expected.attachments:,} attachments with odd names"
-                f" ({sent:,} files: one never arrived), {sample.ROWS:,} employment rows, one with the date"
-                f" {sample.POISON_DATE!r}"
+                f"{len(sample.AGENCIES)} agencies, {sent:,} files with odd names and one that never arrived,"
+                f" {sample.ROWS:,} employment rows, one dated {sample.POISON_DATE!r}"
             )
 
     def _start_workers(self) -> None:
         command = ["worker", "--queue", "live"]
-        with self._narrator.step(f"{self._workers} worker processes", f"{shown(command)} &") as step:
+        with self._narrator.step(f"Worker processes: {self._workers}", f"{shown(command)} &"):
             for number in range(1, self._workers + 1):
                 self._cli.start(f"worker-{number}", command)
-            step.found = "started, polling the queue"
 
     def _run_the_fleet(self) -> None:
         command = ["controller", "run", "get_s3_files", "--run-id", RUN_ID, "--", "--all-agencies", *_PACKS]
@@ -144,8 +142,8 @@ class Demo:
             check("pending items", 0, total["pending"]["items"])
             check("published", expected=False, found=report["is_published"])
             step.found = (
-                f"{total['planned']['items']:,} items of {total['planned']['inputs']:,} inputs, one item is dead,"
-                f" so nothing is published (exit code {PARTLY}: partly done)"
+                f"{total['planned']['items']:,} items ({total['planned']['inputs']:,} inputs), one is dead: exit code"
+                f" {PARTLY}, nothing published"
             )
 
     def _read_the_report(self) -> None:
@@ -155,7 +153,7 @@ class Demo:
             report = self._report()
             check("outcomes", {"copied": self._expected.files, "missing": 1}, _attachments(report))
             check("failures", 1, len(report["failures"]))
-            step.found = "; ".join(report["because"])
+            step.found = "1 item dead, 1 file missing, everything else done"
 
     def _list_dead_letters(self) -> str:
         command = ["dlq", "list"]
@@ -165,7 +163,7 @@ class Demo:
             group = found["groups"][0]
             check("dead letter's agency", [sample.POISON_AGENCY], group["agencies"])
             check("its cause names SQLSTATE 22007", expected=True, found="22007" in group["message"])
-            step.found = f"1 letter, agency {sample.POISON_AGENCY}, {group['error']}: {group['message']}"
+            step.found = f"1 letter of agency {sample.POISON_AGENCY}, {group['error']}: {group['message']}"
         fingerprint: str = group["fingerprint"]
         return fingerprint
 
@@ -204,7 +202,7 @@ class Demo:
             check("pending items", 0, report["total"]["pending"]["items"])
             check("success", expected=True, found=report["is_success"])
             check("tolerated", expected=True, found=bool(report["because"]))
-            step.found = f"done and published; tolerated: {'; '.join(report['because'])}"
+            step.found = "done and published; the report still counts the missing file, the manifest names it"
 
     def _compare(self) -> proof.Found:
         with self._narrator.step("Proof") as step:
@@ -219,7 +217,8 @@ class Demo:
         return found
 
     def _stop_workers(self) -> None:
-        with self._narrator.step("The workers drain", "kill -TERM %1 %2") as step:
+        jobs = " ".join(f"%{number}" for number in range(1, self._workers + 1))
+        with self._narrator.step("The workers drain", f"kill -TERM {jobs}") as step:
             self._cli.stop()
             step.found = "exit code 0 each"
 
