@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from etl_core.clock import Clock, SystemClock
 from etl_core.errors import ConfigError
+from etl_core.log import configure
 from etl_core.settings import load
 from pipeline_processing.settings import Settings
 
@@ -67,6 +68,13 @@ class ServiceHandler:
         self._stores: dict[str, ObjectStore] = {}
         self._queues: dict[str, Queue] = {}
         self._stack = AsyncExitStack()
+
+    @classmethod
+    def for_process(cls, settings: Settings | None = None) -> Self:
+        """Return the handler of a process of its own: settings from the environment, logs to stderr as they say."""
+        settings = settings or load(Settings)
+        configure(level=settings.log_level, style=settings.log_format)
+        return cls(settings)
 
     async def __aenter__(self) -> Self:
         """Open nothing yet: parts are made on first use."""

@@ -9,15 +9,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast, get_args
 
 from etl_core.errors import ConfigError
-from etl_core.log import configure
-from etl_core.settings import load, parse_duration
+from etl_core.settings import parse_duration
 from pipeline_controller.commands import Controller
 from pipeline_controller.reconcile import Reconcile
 from pipeline_processing.cli.exits import DONE, PARTLY, guarded
 from pipeline_processing.cli.terminal import print_json, print_pairs
 from pipeline_processing.jobs.registry import discover
 from pipeline_processing.service_handler import LaneName, ServiceHandler
-from pipeline_processing.settings import Settings
 from pipeline_processing.stages import choose_run_id, open_control, run_inline
 from pipeline_processing.tolerance import Tolerance
 
@@ -57,9 +55,7 @@ async def run(argv: Sequence[str], services: ServiceHandler, *, load_job: Callab
 
 
 async def _open_and_run(options: argparse.Namespace) -> int:
-    settings = load(Settings)
-    configure(level=settings.log_level, style=settings.log_format)
-    async with ServiceHandler(settings) as services:
+    async with ServiceHandler.for_process() as services:
         return await _run(options, services, _load_job)
 
 

@@ -35,7 +35,7 @@ async def run(argv: Sequence[str], services: ServiceHandler) -> int:
 
 
 async def _open_and_run(options: argparse.Namespace) -> int:
-    async with ServiceHandler() as services:
+    async with ServiceHandler.for_process() as services:
         return await _run(options, services)
 
 

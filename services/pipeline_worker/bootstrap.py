@@ -16,7 +16,6 @@ import structlog
 
 from etl_core.errors import ConfigError, NotFound
 from etl_core.lifecycle import StopSignals, leave_within
-from etl_core.log import configure
 from etl_core.queue.lease import LeaseKeeper
 from etl_core.retry import Backoff
 from etl_core.settings import load, parse_duration
@@ -64,8 +63,7 @@ def _run_loop(options: argparse.Namespace) -> int:
 
 async def _work(options: argparse.Namespace) -> int:
     settings = _settings(options)
-    configure(level=settings.log_level, style=settings.log_format)
-    async with StopSignals() as signals, ServiceHandler(settings) as services:
+    async with StopSignals() as signals, ServiceHandler.for_process(settings) as services:
         processors = load_processors(services)
         limits = _limits(options, settings, processors)
         queue, dead_letters = await _queues(options, services)

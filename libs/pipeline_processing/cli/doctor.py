@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Check everything, print it, and return USAGE for faults and unsafe sets, FAILED when a service is down."""
     options = _parser().parse_args(argv)
     try:
-        services = ServiceHandler()
+        services = ServiceHandler.for_process()
     except ConfigError as error:
         checks = [Check("settings", "fault", fault, error.way_out) for fault in error.what.split("; ")]
     else:

@@ -282,19 +282,15 @@ def definition() -> Job:
 def main(argv: Sequence[str]) -> int:
     """Run inline in this process; return an exit code."""
     options = _with_run_options(parser()).parse_args(argv)
-    from etl_core.log import configure  # noqa: PLC0415 - discovery stays light
-    from etl_core.settings import load  # noqa: PLC0415 - the same
-    from pipeline_processing.service_handler import ServiceHandler  # noqa: PLC0415 - the same
-    from pipeline_processing.settings import Settings  # noqa: PLC0415 - the same
+    from pipeline_processing.service_handler import ServiceHandler  # noqa: PLC0415 - discovery stays light
     from pipeline_processing.stages import run_inline  # noqa: PLC0415 - the same
 
-    settings = load(Settings)
-    configure(level=settings.log_level, style=settings.log_format)
-    job = GetS3Files(settings)
+    handler = ServiceHandler.for_process()
+    job = GetS3Files(handler.settings)
     spec = job.spec(options)
 
     async def run() -> int:
-        async with ServiceHandler(settings) as services:
+        async with handler as services:
             return await run_inline(
                 job,
                 spec,
