@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from harness.checks import assert_whole
+from harness.checks import assert_conserved, assert_outputs, assert_whole, flags
 from harness.wire import CATALOG, MARKER, Matching, Twice, acting
 
 from etl_core.testing.faults import Answer, LoseReply
@@ -59,3 +59,9 @@ def test_an_update_of_the_catalog_survives_a_lost_reply(fleet: Fleet, reference:
     fleet.await_empty_queue()
     worker.stop()
     assert {"catalog.json": 2} == dict(first.destination.versions("catalog.json"))
+    for run in (first, second):
+        found = assert_conserved(run)
+        assert [] == found.of("pending") + found.of("dead")
+        assert ["_SUCCESS"] == flags(run)
+    assert_outputs(second, reference)
+    assert [] == fleet.dead_letters()
