@@ -137,7 +137,7 @@ class Executor:
 
     async def _is_done(self, delivery: Delivery, message: ItemMessage) -> bool:
         """Look for a marker, but only where something hints at a repeat: it is a request, and mostly finds nothing."""
-        if delivery.receive_count > 1 or message.attempt_base or RESUMED in delivery.attributes:
+        if _may_be_repeat(delivery, message):
             return await self._records.markers(message.run_id).exists(message.item_id)
         return False
 
@@ -151,9 +151,9 @@ class Executor:
 
     async def _begin(self, context: Context, message: ItemMessage, item: Item) -> Attempt:
         number = 1
-        if (
-            context.delivery.receive_count > 1
-        ):  # a delivery is no attempt: only failure records tell how many there were
+        if _may_be_repeat(
+            context.delivery, message
+        ):  # a delivery is no attempt: failure records tell how many there were
             failures = await self._records.evidence(message.run_id).count(message.item_id)
             number = max(1, failures - message.attempt_base + 1)
         traceparent = context.delivery.attributes.get(TRACEPARENT)
@@ -245,6 +245,10 @@ def check_result(item: Item, result: object) -> None:
     total = sum(result.counts.values())
     if total != item.inputs or min(result.counts.values(), default=0) < 0 or not 0 <= result.failed <= total:
         raise Permanent(f"processor {item.processor} accounts for {total} inputs of {item.inputs}")
+
+
+def _may_be_repeat(delivery: Delivery, message: ItemMessage) -> bool:
+    return delivery.receive_count > 1 or message.attempt_base > 0 or RESUMED in delivery.attributes
 
 
 def _is_lost(context: Context) -> bool:

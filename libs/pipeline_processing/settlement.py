@@ -106,6 +106,8 @@ class RetryPolicy:
 
     max_attempts: int = 5
     backoff: Backoff = field(default_factory=Backoff)
+    receive_limit: int | None = None
+    """The queue's maxReceiveCount; None where the queue buries nothing by itself."""
 
 
 def settle(  # noqa: PLR0911 - one return a case is what makes it readable

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final, assert_never
 import structlog
 
 from etl_core.errors import EtlError, NotFound, Transient
-from etl_core.queue import BATCH_LIMIT
+from etl_core.queue import BATCH_LIMIT, Message
 from etl_core.retry import Backoff
 from pipeline_processing import __version__
 from pipeline_processing.dead_letters import Cause, compose
 from pipeline_processing.evidence import Dossier
 from pipeline_processing.failures import fingerprint
-from pipeline_processing.messages import TRACEPARENT
+from pipeline_processing.messages import RESUMED, TRACEPARENT
 from pipeline_processing.model import Failure
 from pipeline_processing.settlement import (
     Abandon,
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 LINGER: Final = timedelta(milliseconds=100)
 """How long an acknowledgement waits for others to share its request."""
+DELAY_LIMIT: Final = timedelta(minutes=15)
+"""The longest delay of a message on SQS."""
 DELETE_TRIES: Final = 8
 DELETE_BACKOFF: Final = Backoff(base=timedelta(milliseconds=200), cap=timedelta(seconds=20))
 
@@ -142,6 +144,9 @@ class Settler:
         for held in helds:
             if held is not None:
                 held.forget()  # first: a renewal after ours would hide the message for a whole lease
+        limit = self._policy.receive_limit
+        if limit is not None and any(delivery.receive_count >= limit for delivery in deliveries):
+            deliveries = await self._renew(deliveries, limit, after)
         if not deliveries:
             return
         try:
@@ -151,6 +156,29 @@ class Settler:
             return
         for failure in report.failed:
             log.warning("delivery.not_given_back", delivery_id=deliveries[failure.index].message_id, code=failure.code)
+
+    async def _renew(self, deliveries: Sequence[Delivery], limit: int, after: timedelta) -> Sequence[Delivery]:
+        """Send those anew that the queue would bury at their next receive; return the others.
+
+        Receives are used up by rollouts and outages too, and neither may bury an item (law 9). The fresh message goes
+        first: a death before the delete leaves one item twice, never none. Its attempts are still counted by its
+        failure records.
+        """
+        spent = [delivery for delivery in deliveries if delivery.receive_count >= limit]
+        fresh = [Message(d.body, {**d.attributes, RESUMED: "renewed"}, d.group, min(after, DELAY_LIMIT)) for d in spent]
+        try:
+            report = await self._queue.send(fresh)
+        except EtlError as error:
+            log.warning("delivery.not_renewed", deliveries=len(spent), error=str(error))
+            return deliveries
+        sent = {spent[index].message_id for index in report.succeeded}
+        for failure in report.failed:
+            log.warning("delivery.not_renewed", delivery_id=spent[failure.index].message_id, code=failure.code)
+        for delivery in spent:
+            if delivery.message_id in sent:
+                log.info("delivery.renewed", delivery_id=delivery.message_id, number=delivery.receive_count)
+                await self._ack(_Acked(delivery, None))
+        return [delivery for delivery in deliveries if delivery.message_id not in sent]
 
     async def _ack(self, acked: _Acked) -> None:
         self._acked.append(acked)

@@ -69,7 +69,16 @@ async def _work(options: argparse.Namespace) -> int:
         queue, dead_letters = await _queues(options, services)
         await _refuse_unsafe(settings, queue, dead_letters)
         measures = Measures()
-        consumer = wire(services, queue, dead_letters, processors, limits, measures=measures)
+        policy = await queue.policy()
+        consumer = wire(
+            services,
+            queue,
+            dead_letters,
+            processors,
+            limits,
+            measures=measures,
+            receive_limit=policy.max_receive_count,
+        )
         async with HealthServer(consumer, measures.registry, host=settings.health_host, port=settings.health_port):
             log.info("worker.started", queue=queue.name, processors=sorted(processors), concurrency=limits.concurrency)
             await consumer.run(signals.requested)
@@ -85,9 +94,10 @@ def wire(
     limits: Limits,
     *,
     measures: Measures,
+    receive_limit: int | None = None,
     jitter: Callable[[], float] = random.random,
 ) -> Consumer:
-    """Return a consumer of ``queue``; makes no connection."""
+    """Return a consumer of ``queue``, which itself buries what it handed out ``receive_limit`` times; no connection."""
     settings, clock = services.settings, services.clock
     worker = f"{socket.gethostname()}-{os.getpid()}"
     control = Control(services.control, settings.control_prefix, clock, jitter, _nonce)
@@ -100,7 +110,7 @@ def wire(
         clock=clock,
         nonce=_nonce,
     )
-    policy = RetryPolicy(settings.max_attempts, Backoff(settings.backoff_base, settings.backoff_cap))
+    policy = RetryPolicy(settings.max_attempts, Backoff(settings.backoff_base, settings.backoff_cap), receive_limit)
     settler = Settler(queue, dead_letters, control.records, policy=policy, worker=worker, clock=clock, jitter=jitter)
     keeper = LeaseKeeper(queue, lease=limits.lease, heartbeat=settings.heartbeat, clock=clock)
     return Consumer(queue, executor, settler, keeper, limits, measures=measures, clock=clock, jitter=jitter)

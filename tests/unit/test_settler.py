@@ -11,12 +11,15 @@ import pytest
 from etl_core.errors import ConfigError, Permanent, Transient, Unreachable
 from etl_core.queue import MESSAGE_LIMIT, Delivery, Message
 from etl_core.queue.lease import LeaseKeeper
-from one_queue import LEASE, OneQueue, item
+from one_queue import LEASE, POLICY, OneQueue, item
 from pipeline_operator.dead_letters import parse
 from pipeline_processing.dead_letters import Cause, compose
 from pipeline_processing.model import Failure
 from pipeline_processing.settlement import Ack, Bury, Retry, Unrecorded
 from pipeline_processing.settler import LINGER
+
+LIMITED = replace(POLICY, receive_limit=7)
+"""The policy of a settler that knows the queue's maxReceiveCount."""
 
 if TYPE_CHECKING:
     from pipeline_processing.model import Item, ItemResult
@@ -226,3 +229,46 @@ def test_the_cause_is_ascii_whatever_the_message_holds() -> None:
     letter = compose(delivery(), odd)
     assert isinstance(letter, Message)
     assert letter.attributes["error"].isascii()
+
+
+async def test_a_hundred_rollouts_bury_nothing(world: OneQueue) -> None:
+    await world.send(ONE)
+    settler = world.settler(policy=LIMITED)
+    for _ in range(100):
+        await settler.release([await world.receive()])
+        await settler.flush()
+    assert (0, 1) == ((await world.dead_letters.depth()).visible, (await world.queue.depth()).visible)
+
+
+async def test_a_settler_that_does_not_know_the_limit_would_lose_it_to_the_queue(world: OneQueue) -> None:
+    await world.send(ONE)
+    settler = world.settler()
+    for _ in range(7):
+        await settler.release([await world.receive()])
+    assert [] == list(await world.queue.receive(limit=1, wait=timedelta(0), lease=LEASE))
+    assert 1 == (await world.dead_letters.depth()).visible
+
+
+async def test_a_renewed_item_keeps_its_count_of_attempts_and_its_error(world: OneQueue) -> None:
+    async def flaky(_item: Item, _start: int) -> ItemResult | None:
+        raise Unreachable("the database takes no connection")
+
+    world.processor.work = flaky
+    await world.send(ONE)
+    settler = world.settler(policy=LIMITED)
+    for _ in range(6):
+        await settler.release([await world.receive()])
+    settlements = [(await world.live(settler=settler))[2] for _ in range(POLICY.max_attempts)]
+    assert [Bury("attempts_exhausted")] == [one for one in settlements if isinstance(one, Bury)]
+    ((_, error),) = await world.letters()
+    assert ("Unreachable", POLICY.max_attempts) == (error["class"], error["attempts"])
+
+
+async def test_what_can_not_be_sent_anew_is_given_back_as_it_is(world: OneQueue) -> None:
+    await world.send(ONE)
+    settler = world.settler(policy=LIMITED)
+    delivery = replace(await world.receive(), receive_count=7)
+    world.queue.script("send", {0})
+    await settler.release([delivery])
+    await settler.flush()
+    assert (1, 0) == ((await world.queue.depth()).visible, world.queue.count("delete"))
