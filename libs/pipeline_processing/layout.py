@@ -102,6 +102,11 @@ class RunLayout:
         return f"{self.root}report.{extension}"
 
     @property
+    def flags(self) -> str:
+        """Return the prefix that the two flags share with nothing else."""
+        return f"{self.root}_"
+
+    @property
     def success(self) -> str:
         """Return the key of the flag that says: all of it."""
         return f"{self.root}_SUCCESS"

@@ -63,8 +63,9 @@ class Barrier:
         clock = self._control.clock
         watch = Watch(manifest.items, self._stall_after)
         started, resends = clock.monotonic(), 0
+        look_took = timedelta.max
         while True:
-            look_began = clock.monotonic()
+            look_began, pause = clock.monotonic(), self._poll
             try:
                 ending, stalled = await self._look(run, manifest, watch)
                 if ending is not None:
@@ -74,12 +75,14 @@ class Barrier:
                         return "stalled"
                     resends += 1
                     await self._send_again(run, manifest)
+                # A service that was away makes one look long: the shorter of two tells what a look costs.
+                before, look_took = look_took, timedelta(seconds=clock.monotonic() - look_began)
+                pause = pause_after(self._poll, min(before, look_took))
             except Transient as error:
                 log.warning("gather.look_failed", run_id=run.run_id, error=str(error))
             now = clock.monotonic()
             if patience is not None and now - started >= patience.total_seconds():
                 return "timeout"
-            pause = pause_after(self._poll, timedelta(seconds=now - look_began))
             if patience is not None:
                 pause = min(pause, timedelta(seconds=patience.total_seconds() - (now - started)))
             await clock.sleep(pause)

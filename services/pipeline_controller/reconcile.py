@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from pipeline_processing.runs import Run
     from pipeline_processing.service_handler import Lane, ServiceHandler
 
-What = Literal["gathered", "sent_again", "resumed", "waiting", "inline", "failed", "dossiers_written", "left_alone"]
-
-SETTLED: Final = frozenset({"cancelled"})
+What = Literal[
+    "gathered", "sent_again", "resumed", "repaired", "waiting", "inline", "failed", "dossiers_written", "left_alone"
+]
 
 log = structlog.get_logger(__name__)
 
@@ -70,8 +70,10 @@ class Reconcile:
 
     async def _bring_on(self, run_id: str) -> Action | None:
         run = await self._control.runs.find(run_id)
-        if run is None or run.state in SETTLED or (run.state == "published" and not run.counts.get("dead_items")):
+        if run is None or run.state == "cancelled":
             return None
+        if run.state == "published" and not run.counts.get("dead_items"):
+            return await self._repair(run)
         if run.lane is not None and run.state in {"planning", "planned"}:
             return await self._resume(run)
         if run.manifest_sha256 is None:
@@ -81,6 +83,14 @@ class Reconcile:
         if survey.total.pending.items:
             return await self._look_after(run, manifest, survey)
         return await self._finish(run)
+
+    async def _repair(self, run: Run) -> Action | None:
+        """Finish a published run whose gather was killed on the way to the flag, which comes last."""
+        layout = self._control.layout(run.run_id)
+        if [layout.success] == [info.key async for info in self._control.store.list(layout.flags)]:
+            return None
+        await finish_run(self._load(run.job), self._services, self._control, run.run_id)
+        return Action(run.run_id, "repaired", "it was published without its flag")
 
     async def _finish(self, run: Run) -> Action | None:
         finished = await finish_run(self._load(run.job), self._services, self._control, run.run_id)

@@ -347,6 +347,20 @@ async def test_reconcile_gathers_what_is_complete(world: World, capsys: pytest.C
     assert [] == await reconcile(world, job, capsys)
 
 
+async def test_reconcile_raises_the_flag_that_a_killed_gather_did_not(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = TinyJob()
+    async with fleet(world, job):
+        await start(world, job)
+    store = world.buckets.store("control")
+    await store.delete([LAYOUT.success])
+    await store.put(LAYOUT.partial, b"{}")
+    assert [("r1", "repaired")] == await reconcile(world, job, capsys)
+    assert ["_SUCCESS"] == await world.flags()
+    assert [] == await reconcile(world, job, capsys)
+
+
 async def test_reconcile_sends_again_what_is_nowhere(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     job = TinyJob()
     await start(world, job, "--no-wait")
