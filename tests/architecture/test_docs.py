@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from pipeline_processing import __version__
 from pipeline_processing.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +42,11 @@ def test_the_settings_page_has_every_setting_with_its_default_and_meaning() -> N
 def test_every_link_of_a_page_leads_to_a_file(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text())
     assert [] == [target for target in targets if not (page.parent / target).exists()]
+
+
+def test_the_code_and_the_distribution_have_one_version() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert declared == __version__
 
 
 def test_every_make_target_of_the_readme_exists() -> None:
