@@ -63,7 +63,7 @@ class Barrier:
         clock = self._control.clock
         watch = Watch(manifest.items, self._stall_after)
         started, resends = clock.monotonic(), 0
-        look_took = timedelta.max
+        look_took = timedelta(0)
         while True:
             look_began, pause = clock.monotonic(), self._poll
             try:
