@@ -6,12 +6,13 @@ import asyncio
 import os
 import signal
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
     from datetime import timedelta
     from types import FrameType, TracebackType
 
@@ -75,11 +76,16 @@ async def unfinished(
     return pending
 
 
-def leave_within(seconds: float, code: int, *, leave: Callable[[int], object] = os._exit) -> None:
-    """End the process with ``code`` in ``seconds``, unless it has ended by itself.
+@contextmanager
+def leaving_within(seconds: float, code: int, *, leave: Callable[[int], object] = os._exit) -> Iterator[None]:
+    """End the process with ``code`` if this context is still open after ``seconds``.
 
-    Else a thread that never returns, or a task that swallows its cancellation, would hold the exit up until SIGKILL.
+    For the last steps: a thread that never returns, or a task that swallows its cancellation, holds them up for ever.
     """
     timer = threading.Timer(seconds, leave, (code,))
     timer.daemon = True
     timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -15,11 +15,11 @@ from uuid import uuid4
 import structlog
 
 from etl_core.errors import ConfigError, NotFound
-from etl_core.lifecycle import StopSignals, leave_within
+from etl_core.lifecycle import StopSignals, leaving_within
 from etl_core.queue.lease import LeaseKeeper
 from etl_core.retry import Backoff
 from etl_core.settings import load, parse_duration
-from pipeline_processing.cli.exits import DONE, guarded
+from pipeline_processing.cli.exits import DONE, FAILED, guarded
 from pipeline_processing.control import Control
 from pipeline_processing.executor import Executor
 from pipeline_processing.jobs.registry import discover
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pipeline_processing.model import Item, Processor
 
 LEAVE_WITHIN: Final = 2.0
-"""Seconds that an item which ignored its cancellation may hold the exit up."""
+"""Seconds that an item which ignored its cancellation, or whose thread goes on, may hold the exit up."""
 
 log = structlog.get_logger(__name__)
 
@@ -54,14 +54,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run_loop(options: argparse.Namespace) -> int:
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        stuck = runner.run(_work(options))
-        if stuck:
-            leave_within(LEAVE_WITHIN, DONE)
-    return DONE
+    runner, code = asyncio.Runner(loop_factory=_loop_factory()), FAILED
+    try:
+        runner.run(_work(options))
+        code = DONE
+    finally:
+        with leaving_within(LEAVE_WITHIN, code):
+            runner.close()
+    return code
 
 
-async def _work(options: argparse.Namespace) -> int:
+async def _work(options: argparse.Namespace) -> None:
     settings = _settings(options)
     async with StopSignals() as signals, ServiceHandler.for_process(settings) as services:
         processors = load_processors(services)
@@ -83,7 +86,6 @@ async def _work(options: argparse.Namespace) -> int:
             log.info("worker.started", queue=queue.name, processors=sorted(processors), concurrency=limits.concurrency)
             await consumer.run(signals.requested)
         log.info("worker.stopped", queue=queue.name)
-        return consumer.stuck
 
 
 def wire(

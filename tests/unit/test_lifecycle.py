@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from etl_core.lifecycle import StopSignals, leave_within, unfinished
+from etl_core.lifecycle import StopSignals, leaving_within, unfinished
 from etl_core.testing.fake_clock import FakeClock
 
 SECOND = timedelta(seconds=1)
@@ -98,6 +98,13 @@ def test_a_process_that_does_not_end_is_ended() -> None:
         left.append(code)
         gone.set()
 
-    leave_within(0.01, 3, leave=leave)
-    assert gone.wait(10)
+    with leaving_within(0.01, 3, leave=leave):
+        assert gone.wait(10)
     assert [3] == left
+
+
+def test_a_process_that_ends_by_itself_is_left_alone() -> None:
+    with leaving_within(3600, 3, leave=lambda _: pytest.fail("it ended by itself")):
+        timer = threading.enumerate()[-1]
+    timer.join(10)
+    assert not timer.is_alive()
