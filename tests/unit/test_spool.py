@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,3 +66,18 @@ def test_its_folder_is_gone_afterwards_even_after_an_error(tmp_path: Path) -> No
     with pytest.raises(TypeError):
         fill_and_fail(tmp_path)
     assert [] == list(tmp_path.iterdir())
+
+
+def test_what_orjson_made_takes_no_more_memory_than_is_counted() -> None:
+    """An object of orjson's keeps 4 KiB as long as it lives, however short it is."""
+    entries = 4000
+    tracemalloc.start()
+    try:
+        with SortedSpool(memory=2**30) as spool:
+            before, _ = tracemalloc.get_traced_memory()
+            for number in range(entries):
+                spool.add(b"key %d" % number, orjson.dumps({"number": number, "text": "x" * 250}))
+            taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert 600 > taken / entries
