@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-PATIENCE: Final = 60.0
+PATIENCE: Final = 90.0
 """Seconds that anything may take before a scenario gives up; a healthy one never comes near."""
 
 
