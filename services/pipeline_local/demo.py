@@ -232,7 +232,7 @@ class Demo:
         at = shlex.quote(str(self._folder))
         self._narrator.note(f"report:   {self._folder / 'report.html'}")
         self._narrator.note(f'use it:   eval "$(pipeline-processing local env --data-dir {at})"')
-        self._narrator.note(f"stop it:  pipeline-processing local reset --data-dir {at}")
+        self._narrator.note(f"stop it:  pipeline-processing local reset --data-dir {at} && rm -r {at}")
 
     def _report(self) -> Mapping[str, Json]:
         return proof.read_report(self._environment, RUN_ID)
@@ -263,7 +263,7 @@ def _folder(named: Path | None, *, keeps: bool) -> Iterator[Path]:
             raise ConfigError(
                 f"{folder} is not empty",
                 where="--data-dir",
-                way_out="name another folder; if an earlier demo was kept there, `pipeline-processing local reset` it",
+                way_out="name another, or remove it (first `pipeline-processing local reset` a demo that was kept there)",
             )
         folder.mkdir(parents=True, exist_ok=True)
     try:
