@@ -263,7 +263,7 @@ def _folder(named: Path | None, *, keeps: bool) -> Iterator[Path]:
             raise ConfigError(
                 f"{folder} is not empty",
                 where="--data-dir",
-                way_out="name another, or remove it (first `pipeline-processing local reset` a demo that was kept there)",
+                way_out="name another, or remove it, after `local reset` where a demo was kept",
             )
         folder.mkdir(parents=True, exist_ok=True)
     try:
