@@ -20,6 +20,8 @@ from pipeline_local.launcher.connection import until_disconnect
 MESSAGE_LIMIT: Final = 1_048_576
 VISIBILITY_LIMIT: Final = 43_200
 IN_FLIGHT_LIMIT: Final = 120_000
+_TURNS_TO_NOTICE: Final = 8
+"""Turns of the loop that an end of stream, which the kernel knows already, takes from the socket to a handler."""
 
 Data = dict[str, Any]
 
@@ -114,7 +116,8 @@ async def _receive(data: Data, url: str) -> Data:
     gone = asyncio.ensure_future(until_disconnect())
     try:
         messages = await _wait_for_messages(queue, limit, visibility, wait, gone)
-        await asyncio.sleep(0)  # let a disconnect that is known already be noticed
+        for _ in range(_TURNS_TO_NOTICE if messages else 1):
+            await asyncio.sleep(0)
         if gone.done():
             for message in messages:
                 queue["messages"].give_back(message)
