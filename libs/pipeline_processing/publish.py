@@ -88,11 +88,11 @@ def shortfalls(conservation: Conservation, tolerance: Tolerance) -> tuple[list[s
     total = conservation.total
     lines = []
     if total.pending.items:
-        lines.append(f"{total.pending.items:,} items ({total.pending.inputs:,} inputs) are pending")
+        lines.append(f"pending: {_counted(total.pending.items, 'item')} ({_counted(total.pending.inputs, 'input')})")
     if total.dead.items:
-        lines.append(f"{total.dead.items:,} items ({total.dead.inputs:,} inputs) are dead")
+        lines.append(f"dead: {_counted(total.dead.items, 'item')} ({_counted(total.dead.inputs, 'input')})")
     if total.failed_inputs:
-        lines.append(f"{total.failed_inputs:,} inputs of items that are done have failed")
+        lines.append(f"failed inside items that are done: {_counted(total.failed_inputs, 'input')}")
     failed = _dead_inputs(conservation) + total.failed_inputs
     return lines, not total.pending.items and tolerance.allows(failed, total.planned.inputs)
 
@@ -104,6 +104,10 @@ def may_publish(conservation: Conservation, tolerance: Tolerance) -> bool:
     """
     total = conservation.total
     return not total.pending.items and tolerance.allows(_dead_inputs(conservation), total.planned.inputs)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _dead_inputs(conservation: Conservation) -> int:

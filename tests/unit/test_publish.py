@@ -34,7 +34,7 @@ def test_an_empty_run_is_whole() -> None:
 def test_what_is_pending_is_never_tolerated() -> None:
     conservation = saw(done=9, pending=1)
     assert not may_publish(conservation, ALL)
-    assert (["1 items (2 inputs) are pending"], False) == shortfalls(conservation, ALL)
+    assert (["pending: 1 item (2 inputs)"], False) == shortfalls(conservation, ALL)
 
 
 def test_dead_items_are_counted_by_their_inputs() -> None:
@@ -48,7 +48,7 @@ def test_dead_items_are_counted_by_their_inputs() -> None:
 def test_failed_inputs_of_done_items_hold_no_publish_up_but_are_not_green() -> None:
     conservation = saw(done=10, failed=1)
     assert may_publish(conservation, NONE)
-    assert (["1 inputs of items that are done have failed"], False) == shortfalls(conservation, NONE)
+    assert (["failed inside items that are done: 1 input"], False) == shortfalls(conservation, NONE)
     assert shortfalls(conservation, Tolerance.parse("1"))[1]
 
 

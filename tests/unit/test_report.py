@@ -48,7 +48,7 @@ def report(*, dead: int = 1, outputs: int = 1) -> Report:
         groups.add(dossier(number))
     conservation.stray("f" * 32)
     published = Published("c1", changed=True, outputs=(Output("b", EVIL, 1, "e"),) * outputs, counts={"rows": 5})
-    return build(run, conservation, groups, published, because=["1 items (1 inputs) are dead"])
+    return build(run, conservation, groups, published, because=["dead: 1 item (1 input)"])
 
 
 def test_the_document_says_what_was_counted_and_comes_back_as_it_was() -> None:
