@@ -13,7 +13,7 @@ SHELL  := /bin/bash
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "; print "make TARGET\n"} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
 
-demo: setup ## Run the main job on the embedded stack, end to end, in under 90 s
+demo: setup ## Run the main job on the embedded stack, end to end, step by step
 	$(BIN)/pipeline-processing demo
 
 test: setup-dev ## Run every test (unit, contract, architecture, integration, scenario)
