@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS  ?= tests/unit tests/contract tests/architecture tests/integration tests/scenario
 JOBS   ?= 2
+# The local endpoint pins another botocore, so it has an environment, and a lock, of its own.
+ENDPOINT := services/pipeline_local/launcher/requirements.txt
 SHELL  := /bin/bash
 
 .DEFAULT_GOAL := help
@@ -41,11 +43,13 @@ format: setup-dev ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: setup-dev ## Rewrite requirements.lock and requirements-dev.lock from pyproject.toml
+lock: setup-dev ## Rewrite the hashed locks: the product's, its developers', and the local endpoint's
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --extra db --extra local pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --all-extras --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
+	sed -n 's/ .*//; /^[A-Za-z]/p' $(ENDPOINT) | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header - --output-file $(ENDPOINT)
 
 setup: $(VENV)/.runtime ## Make .venv with what the product needs
 

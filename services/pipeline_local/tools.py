@@ -62,7 +62,7 @@ def _make(home: Path) -> None:
     with tempfile.TemporaryDirectory(dir=home.parent, prefix=".making-", ignore_cleanup_errors=True) as making:
         draft = Path(making) / "environment"
         _run([sys.executable, "-m", "venv", "--without-pip", str(draft)])
-        _run([*_installer(draft / "bin" / "python"), "--requirement", str(REQUIREMENTS)])
+        _run([*_installer(draft / "bin" / "python"), "--require-hashes", "--requirement", str(REQUIREMENTS)])
         _run([str(draft / "bin" / "python"), "-I", "-c", "import ministack.app, httptools, uvicorn, uvloop"])
         draft.rename(home)
 
