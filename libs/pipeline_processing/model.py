@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 Json = Any
 """A value that JSON can say: None, bool, int, float, str, and lists and string-keyed mappings of such."""
@@ -149,6 +149,27 @@ class Gathered:
     marker: Marker | None = None
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """An input that failed inside an item that is done. ``name`` is a key or an id, never a row value (law 13)."""
+
+    agency_id: str
+    name: str
+    status: str
+    reason: str = ""
+    inputs: int = 1
+    """How many inputs share the name: two attachments may be one file."""
+
+
+@runtime_checkable
+class NamesProblems(Protocol):
+    """A processor that can tell which inputs failed: asked where a run is not published, as no publish says it then."""
+
+    def problems_of(self, gathered: Gathered) -> Iterable[Problem]:
+        """Yield the failed inputs of one item that is done."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """What a job's publish did.
@@ -160,3 +181,8 @@ class Published:
     changed: bool
     outputs: tuple[Output, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    """The first of the inputs that failed inside items that are done; `problems.Problems` keeps few enough.
+
+    How many failed in all is what the markers count (`ItemResult.failed`).
+    """

@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from etl_core.errors import InvalidData, NotFound, PreconditionFailed, ReplyLost, Transient
+from etl_core.errors import ConfigError, InvalidData, NotFound, PreconditionFailed, ReplyLost, Transient
 from pipeline_processing.conservation import Conservation
-from pipeline_processing.model import canonical_json
+from pipeline_processing.model import NamesProblems, canonical_json
+from pipeline_processing.problems import Problems
 from pipeline_processing.reports.failures import FailureGroups
 from pipeline_processing.reports.page import render
 from pipeline_processing.reports.report import Report, build
@@ -33,13 +34,13 @@ from pipeline_processing.runs import Superseded
 from pipeline_processing.tolerance import Tolerance
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from pipeline_processing.control import Control
     from pipeline_processing.job import Job
     from pipeline_processing.layout import RunLayout
     from pipeline_processing.manifest import Manifest
-    from pipeline_processing.model import Gathered, Published
+    from pipeline_processing.model import Gathered, Problem, Published
     from pipeline_processing.runs import Run
     from pipeline_processing.service_handler import ServiceHandler
 
@@ -70,16 +71,26 @@ class Finished:
 
 @dataclass(slots=True)
 class _Account:
-    """What one pass over a run's results saw."""
+    """What one pass over a run's results saw. ``named_by`` are the processors to ask which inputs failed, by name."""
 
+    named_by: Mapping[str, NamesProblems] = field(default_factory=dict)
     conservation: Conservation = field(default_factory=Conservation)
     dead: list[str] = field(default_factory=list)
+    problems: Problems = field(default_factory=Problems)
     published: Published | None = None
+
+    def named(self) -> Sequence[Problem]:
+        """Return the inputs that failed inside items that are done, as far as their names are known."""
+        return self.published.problems if self.published else self.problems.first()
 
     async def watch(self, results: AsyncIterator[Gathered]) -> AsyncIterator[Gathered]:
         async for gathered in results:
             if gathered.state == "dead" and len(self.dead) < DOSSIERS_READ:
                 self.dead.append(gathered.item.item_id)
+            if gathered.marker is not None and gathered.marker.result.failed:
+                processor = self.named_by.get(gathered.item.processor)
+                for problem in processor.problems_of(gathered) if processor else ():
+                    self.problems.add(problem)
             yield gathered
 
 
@@ -183,7 +194,7 @@ class Publisher:
 
     async def _account(self, run_id: str, manifest: Manifest, *, publish_for: Run | None = None) -> _Account:
         """Go over every result once, through the job's publish if it is to; a job need not read them all."""
-        account = _Account()
+        account = _Account({} if publish_for else self._naming())
         results = account.watch(self._control.conserver(run_id, manifest).gather(account.conservation))
         if publish_for is not None:
             account.published = await self._job.publish(run_id, publish_for.spec, results, self._services)
@@ -195,11 +206,21 @@ class Publisher:
             return again
         return account
 
+    def _naming(self) -> dict[str, NamesProblems]:
+        """Return the processors that tell failed inputs; none where this process lacks what only workers need."""
+        try:
+            processors = self._job.processors(self._services)
+        except ConfigError:
+            return {}
+        return {processor.name: processor for processor in processors if isinstance(processor, NamesProblems)}
+
     async def _record(self, run: Run, account: _Account) -> Report:
         layout = self._control.layout(run.run_id)
         because, _ = shortfalls(account.conservation, Tolerance.parse(run.tolerance))
         failures = await self._failures(run.run_id, account.dead)
-        report = build(run, account.conservation, failures, account.published, because=because)
+        report = build(
+            run, account.conservation, failures, account.published, because=because, problems=account.named()
+        )
         await self._write_report(run, layout, report)
         await self._control.store.put(
             layout.report("html"), render(report).encode(), content_type="text/html; charset=utf-8"

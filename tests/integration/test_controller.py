@@ -440,6 +440,20 @@ async def test_status_lists_runs_and_balances_each_agency(world: World, capsys: 
     assert re.search(r"a1 +3 +2 +1 +0", capsys.readouterr().out)
 
 
+@pytest.mark.parametrize("poison", [[4], []])
+async def test_the_report_names_failed_inputs_of_a_run_that_is_not_published(
+    world: World, poison: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TinyJob's publish names none, so that where it is published the report can only say where to look."""
+    job = TinyJob(poison=poison, lacking=[5])
+    async with fleet(world, job):
+        assert 3 == await start(world, job)
+    report = await world.document(LAYOUT.report("json"))
+    assert (["number-5"] if poison else []) == [problem["name"] for problem in report["problems"]]
+    assert (0 if poison else 1) == report["problems_not_shown"]
+    assert ("number-5" if poison else "see the markers in done/") in capsys.readouterr().out
+
+
 async def test_an_empty_plan_sends_nothing_and_is_green(world: World) -> None:
     assert 0 == await start(world, TinyJob(), "--", "--items", "0")
     assert ["_SUCCESS"] == await world.flags()

@@ -12,7 +12,7 @@ import pytest
 from etl_core.errors import ConfigError, InvalidData, PreconditionFailed, ReplyLost, Transient
 from etl_core.objects.memory import MemoryBuckets, MemoryStore
 from etl_core.testing.fake_clock import FakeClock
-from pipeline_processing.model import Gathered, Item, ItemResult, Marker, Output, Published
+from pipeline_processing.model import Gathered, Item, ItemResult, Marker, Output, Problem, Published
 from pipeline_processing.processors import catalog, employment_history, s3_files
 from pipeline_processing.processors.file_manifest import COLUMNS, ManifestRows, write
 from pipeline_processing.processors.publication import Publication
@@ -109,6 +109,21 @@ async def test_the_manifest_has_one_row_an_attachment_that_says_what_is() -> Non
         "reason": None,
     } == b
     assert "dead" == c["status"]
+
+
+async def test_the_publish_names_the_files_that_failed_and_why() -> None:
+    published = await World().publish(
+        stored(pack_item(["b", "a"]), ["changed", "missing"]),
+        stored(pack_item(["c"], "9"), ["denied"]),
+        stored(pack_item(["d"]), ["copied"]),
+        Gathered(pack_item(["e"]), "dead"),
+    )
+
+    assert (
+        Problem("10", "a", "missing", "why"),
+        Problem("10", "b", "changed", "why"),
+        Problem("9", "c", "denied", "why"),
+    ) == published.problems
 
 
 async def test_copied_or_skipped_and_packed_this_way_or_that_the_bytes_are_the_same() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -9,11 +10,16 @@ import pytest
 from etl_core.errors import InvalidData
 from pipeline_processing.conservation import Conservation
 from pipeline_processing.evidence import Dossier
-from pipeline_processing.model import Failure, Item, ItemResult, Marker, Output, Published
+from pipeline_processing.model import Failure, Item, ItemResult, Marker, Output, Problem, Published
+from pipeline_processing.problems import KEPT, Problems
+from pipeline_processing.reports import summary
 from pipeline_processing.reports.failures import EXAMPLES, GROUPS, FailureGroups
 from pipeline_processing.reports.page import render
 from pipeline_processing.reports.report import OUTPUTS_SHOWN, Report, build
 from pipeline_processing.runs import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EVIL = "<script>alert('x')</script> & \"quotes\""
 
@@ -24,8 +30,8 @@ def dossier(number: int, *, fingerprint: str = "0" * 12) -> Dossier:
     return Dossier("r1", f"{number:032x}", "tiny", EVIL, "permanent", failure, 3, "w1", "1.0", at, at, "m", 10)
 
 
-def report(*, dead: int = 1, outputs: int = 1) -> Report:
-    run = Run(
+def run() -> Run:
+    return Run(
         "r1",
         "tiny",
         {"agency": EVIL},
@@ -37,9 +43,14 @@ def report(*, dead: int = 1, outputs: int = 1) -> Report:
         commits=("c1",),
         entered={"partial": "2030-01-01T00:01:30+00:00"},
     )
+
+
+def report(
+    *, dead: int = 1, outputs: int = 1, problems: Sequence[Problem] = (), failed: int = 1, role: str = "data"
+) -> Report:
     conservation = Conservation()
     done = Item("tiny", EVIL, {"n": 1}, inputs=3)
-    result = ItemResult(done.item_id, "done", {"copied": 2, EVIL: 1}, failed=1)
+    result = ItemResult(done.item_id, "done", {"copied": 2, EVIL: 1}, failed=failed)
     marker = Marker("r1", done.item_id, "tiny", EVIL, "n", 1, "w", "1.0", "2030-01-01T00:00:10+00:00", result)
     conservation.add(done, "done", marker)
     groups = FailureGroups()
@@ -47,8 +58,10 @@ def report(*, dead: int = 1, outputs: int = 1) -> Report:
         conservation.add(Item("tiny", "b", {"n": number + 2}), "dead")
         groups.add(dossier(number))
     conservation.stray("f" * 32)
-    published = Published("c1", changed=True, outputs=(Output("b", EVIL, 1, "e"),) * outputs, counts={"rows": 5})
-    return build(run, conservation, groups, published, because=["dead: 1 item (1 input)"])
+    published = Published(
+        "c1", changed=True, outputs=(Output("b", EVIL, 1, "e", role=role),) * outputs, counts={"rows": 5}
+    )
+    return build(run(), conservation, groups, published, because=["dead: 1 item (1 input)"], problems=problems)
 
 
 def test_the_document_says_what_was_counted_and_comes_back_as_it_was() -> None:
@@ -118,3 +131,54 @@ def test_groups_examples_and_outputs_are_bounded_and_the_rest_is_counted() -> No
     assert (EXAMPLES + 3, EXAMPLES) == (largest[0].items, len(largest[0].examples))
     many = report(outputs=OUTPUTS_SHOWN + 5)
     assert (OUTPUTS_SHOWN, 5) == (len(many.outputs), many.outputs_not_shown)
+
+
+def problems(count: int) -> list[Problem]:
+    return [Problem("10", f"file-{number:03d}", "missing", "the source is not there") for number in range(count)]
+
+
+def said(document: Report) -> str:
+    return "\n".join(summary.lines(run(), document, report_at=None))
+
+
+def test_failed_inputs_are_named_with_their_reason_everywhere() -> None:
+    document = report(problems=problems(1))
+    assert [("file-000", "the source is not there")] == [(one["name"], one["reason"]) for one in document.problems]
+    assert "Inputs that failed" in (text := Page(render(document)).text)
+    assert "file-000" in text
+    assert "missing file-000 (agency 10): the source is not there" in said(document)
+    assert "more: see" not in said(document)
+
+
+def test_names_and_reasons_are_quoted_on_the_page_and_harmless_on_a_terminal() -> None:
+    document = report(problems=[Problem(EVIL, f"{EVIL}\x1b[31m\n", "missing", EVIL)])
+    assert "script" not in Page(render(document)).tags
+    assert Page(render(document)).text.count(EVIL) >= 7
+    assert "\x1b" not in said(document)
+    assert "\\x1b[31m\\n" in said(document)
+
+
+def test_of_many_failed_inputs_the_first_are_named_and_the_rest_is_counted() -> None:
+    document = report(problems=problems(KEPT), failed=KEPT + 20, role="manifest")
+    assert (KEPT, 20) == (len(document.problems), document.problems_not_shown)
+    assert "and 20 more: see the manifest" in Page(render(document)).text
+    assert "file-009" in said(document)
+    assert "file-010" not in said(document)
+    assert f"and {KEPT + 10} more: see the manifest" in said(document)
+
+
+def test_a_job_that_names_no_failed_inputs_gets_a_word_on_where_to_look() -> None:
+    assert "1 not named here: see the markers in done/" in said(report())
+
+
+def test_the_problems_kept_are_the_first_in_order_whatever_order_they_come_in() -> None:
+    kept = Problems()
+    for problem in reversed(problems(KEPT + 50)):
+        kept.add(problem)
+    assert tuple(problems(KEPT)) == kept.first()
+
+
+def test_a_report_of_an_earlier_version_without_failed_inputs_is_still_read() -> None:
+    document = orjson.loads(report().encode())
+    del document["problems"], document["problems_not_shown"]
+    assert () == Report.decode(orjson.dumps(document)).problems

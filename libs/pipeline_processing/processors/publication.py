@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from pipeline_processing.model import Published, canonical_json
+from pipeline_processing.problems import Problems
 from pipeline_processing.processors import catalog, employment_history, file_manifest, s3_files
 from pipeline_processing.processors.destination import catalog_key
 from pipeline_processing.processors.file_manifest import ManifestRows
@@ -44,6 +45,7 @@ class Publication:
         self._items_done: Counter[str] = Counter()
         self._agencies: set[str] = set()
         self._histories: dict[str, tuple[Output, Json]] = {}
+        self._problems = Problems()
 
     async def publish(self, results: AsyncIterator[Gathered]) -> Published:
         """Write the manifests and commit. A run with neither attachments nor rows changes nothing and says so."""
@@ -73,6 +75,8 @@ class Publication:
             self._first_done = min(self._first_done or marker.finished_at, marker.finished_at)
         if item.processor == s3_files.NAME:
             rows.add(gathered)
+            for problem in s3_files.problems_of(gathered):
+                self._problems.add(problem)
             self._items_done[item.agency_id] += marker is not None
         elif item.processor == employment_history.NAME and marker is not None and marker.result.outputs:
             self._histories[item.agency_id] = (marker.result.outputs[0], marker.result.details["rows"])
@@ -104,6 +108,7 @@ class Publication:
             committed.changed,
             outputs,
             counts | {"superseded": committed.superseded},
+            self._problems.first(),
         )
 
 

@@ -24,16 +24,16 @@ from etl_core.errors import (
 )
 from etl_core.objects import ObjectRef
 from etl_core.retry import Backoff
-from pipeline_processing.model import ItemResult, Output
+from pipeline_processing.model import ItemResult, Output, Problem
 from pipeline_processing.processors import source_metadata
 from pipeline_processing.processors.patience import patiently
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from etl_core.clock import Clock
     from etl_core.objects import ObjectInfo, ObjectStore
-    from pipeline_processing.model import Item, Json
+    from pipeline_processing.model import Gathered, Item, Json
 
 NAME: Final = "s3_files"
 
@@ -143,6 +143,10 @@ class S3FileProcessor:
         results = await self._copy_all(pack)
         return _summary(item, pack, results)
 
+    def problems_of(self, gathered: Gathered) -> Iterator[Problem]:
+        """Yield the files of a done item that are not at their destination."""
+        return problems_of(gathered)
+
     async def process_files(self, mappings: Sequence[FileMapping]) -> list[FileResult]:
         """Copy between the configured buckets and return one result a mapping, in order.
 
@@ -225,6 +229,24 @@ def pack_of(item: Item) -> Pack:
 
 
 _PACK: Final = TypeAdapter(Pack)
+
+
+def problems_of(gathered: Gathered) -> Iterator[Problem]:
+    """Yield the files of a done item that are not at their destination; none where the item is not done."""
+    if gathered.marker is None:
+        return
+    found = gathered.marker.result.details.get("files", ())
+    if all(entry["status"] in STORED for entry in found):
+        return  # a payload takes longer to read than its verdicts, and most have nothing to tell
+    for mapping, entry in zip(pack_of(gathered.item).files, found, strict=False):
+        if entry["status"] not in STORED:
+            yield Problem(
+                gathered.item.agency_id,
+                mapping.source_key,
+                entry["status"],
+                entry["reason"],
+                len(mapping.attachments),
+            )
 
 
 async def _found(store: ObjectStore, key: str, *, version_id: str | None = None) -> ObjectInfo | None:

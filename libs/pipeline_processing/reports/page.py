@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from pipeline_processing.reports.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -57,6 +59,7 @@ def render(report: Report) -> str:
         _notes("Take note", report.warnings, "warn"),
         _conservation(report),
         _outcomes(report),
+        _problems(report),
         _failures(report),
         _published(report),
         _details(report),
@@ -114,6 +117,29 @@ def _outcomes(report: Report) -> str:
         f'<tr><td>{escape(name)}</td><td class="number">{count:,}</td></tr>' for name, count in report.outcomes.items()
     ]
     return f"<section><h2>What became of the inputs</h2>{_table(('Outcome', 'Inputs'), rows)}</section>" if rows else ""
+
+
+def _problems(report: Report) -> str:
+    if not report.problems and not report.problems_not_shown:
+        return ""
+    rows = [
+        f"<tr><td>{escape(problem['agency_id'])}</td><td><code>{escape(printable(problem['name']))}</code></td>"
+        f'<td class="bad">{escape(problem["status"])}</td><td>{escape(printable(problem["reason"]))}</td>'
+        f'<td class="number">{problem["inputs"]:,}</td></tr>'
+        for problem in report.problems
+    ]
+    note = '<p class="soft">Inside items that are done; those of dead items are told by cause.</p>'
+    table = _table(("Agency", "Input", "Status", "Reason", "Inputs"), rows) if rows else ""
+    more = f'<p class="soft">{escape(problems_elsewhere(report))}</p>' if report.problems_not_shown else ""
+    return f"<section><h2>Inputs that failed</h2>{note}{table}{more}</section>"
+
+
+def problems_elsewhere(report: Report, *, not_shown: int | None = None) -> str:
+    """Return how many failed inputs are not shown, and where they are named."""
+    count = report.problems_not_shown if not_shown is None else not_shown
+    has_manifest = any(output["role"] == "manifest" for output in report.outputs)
+    where = "the manifest" if has_manifest else "the markers in done/, beside this run's report.json"
+    return f"and {count:,} more: see {where}" if report.problems else f"{count:,} not named here: see {where}"
 
 
 def _failures(report: Report) -> str:

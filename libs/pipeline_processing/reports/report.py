@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Final, Self
 import orjson
 
 from etl_core.errors import InvalidData
+from pipeline_processing.problems import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pipeline_processing.conservation import Balance, Conservation
-    from pipeline_processing.model import Json, Published
+    from pipeline_processing.model import Json, Problem, Published
     from pipeline_processing.reports.failures import FailureGroups
     from pipeline_processing.runs import Run
 
@@ -51,6 +52,10 @@ class Report:
     published_counts: Mapping[str, int] = field(default_factory=dict)
     outputs: Sequence[Mapping[str, Json]] = ()
     outputs_not_shown: int = 0
+    problems: Sequence[Mapping[str, Json]] = ()
+    """The first inputs that failed inside items that are done, each with its reason."""
+    problems_not_shown: int = 0
+    """How many inputs failed beside those that ``problems`` names."""
 
     def encode(self) -> bytes:
         """Return the stored form."""
@@ -74,10 +79,12 @@ def build(
     published: Published | None,
     *,
     because: Sequence[str],
+    problems: Sequence[Problem] = (),
 ) -> Report:
-    """Return the report of a run that is over."""
+    """Return the report of a run that is over. Of ``problems`` the first `problems.KEPT` are shown."""
     finished_at = run.entered[run.state]
     outputs = published.outputs if published else ()
+    named = problems[:KEPT]
     elapsed = datetime.fromisoformat(finished_at) - datetime.fromisoformat(run.created_at)
     return Report(
         run_id=run.run_id,
@@ -107,6 +114,8 @@ def build(
         published_counts=dict(published.counts) if published else {},
         outputs=[asdict(output) for output in outputs[:OUTPUTS_SHOWN]],
         outputs_not_shown=max(0, len(outputs) - OUTPUTS_SHOWN),
+        problems=[asdict(problem) for problem in named],
+        problems_not_shown=max(0, conservation.total.failed_inputs - sum(problem.inputs for problem in named)),
     )
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
+from pipeline_processing.reports.page import problems_elsewhere
+from pipeline_processing.reports.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline_processing.runs import Run
 
 GROUPS_SHOWN: Final = 5
+PROBLEMS_SHOWN: Final = 10
 
 
 def as_json(run: Run, report: Report | None, *, exit_code: int) -> dict[str, Json]:
@@ -46,12 +50,24 @@ def lines(run: Run, report: Report | None, *, report_at: str | None) -> Iterator
         yield "  inputs: " + ", ".join(f"{count:,} {name}" for name, count in report.outcomes.items())
     for line in (*report.because, *report.warnings):
         yield f"  ! {line}"
+    yield from _problems(report)
     for group in report.failures[:GROUPS_SHOWN]:
         yield f"  ! {group['items']:,} of {group['error_class']}: {group['message']} [{group['fingerprint']}]"
     if len(report.failures) > GROUPS_SHOWN:
         yield f"  ! and {len(report.failures) - GROUPS_SHOWN} more causes"
     if report_at:
         yield f"  report: {report_at}"
+
+
+def _problems(report: Report) -> Iterator[str]:
+    shown = report.problems[:PROBLEMS_SHOWN]
+    for problem in shown:
+        reason = f": {printable(problem['reason'])}" if problem["reason"] else ""
+        yield f"    {problem['status']} {printable(problem['name'])} (agency {problem['agency_id']}){reason}"
+    named = sum(problem["inputs"] for problem in report.problems)
+    more = named + report.problems_not_shown - sum(problem["inputs"] for problem in shown)
+    if more:
+        yield f"    {problems_elsewhere(report, not_shown=more)}"
 
 
 def _verdict(report: Report) -> str:

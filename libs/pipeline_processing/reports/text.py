@@ -1,0 +1,19 @@
+"""How a report spells what came from elsewhere, on a page or a terminal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def printable(text: str) -> str:
+    """Return ``text`` with its control characters spelled out: a key may hold a line break or an escape sequence."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def moment(iso: str) -> str:
+    """Return a time to the second, in UTC.
+
+    >>> moment("2030-01-31T06:00:00.123456+00:00")
+    '2030-01-31 06:00:00 UTC'
+    """
+    return f"{datetime.fromisoformat(iso).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
