@@ -63,7 +63,7 @@ class Control:
 
     async def manifest(self, run: Run) -> Manifest:
         """Return the run's manifest; ConfigError where it is not planned yet, or is not the one that was planned."""
-        key = self.layout(run.run_id).manifest
+        address = f"s3://{self.store.bucket}/{self.layout(run.run_id).manifest}"
         manifest = await self.manifests(run.run_id).load()
         if run.manifest_sha256 is None:
             raise ConfigError(
@@ -74,7 +74,7 @@ class Control:
         if manifest is None or manifest.sha256 != run.manifest_sha256:
             raise ConfigError(
                 f"the manifest {'is gone' if manifest is None else 'was altered after the plan'}",
-                where=key,
+                where=address,
                 way_out="restore the object, or cancel this run and start another with a new --run-id",
             )
         return manifest

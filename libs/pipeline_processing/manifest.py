@@ -84,7 +84,7 @@ class Manifest:
 
     @classmethod
     def decode(cls, body: bytes, *, key: str) -> Self:
-        """Return the manifest, or raise ConfigError naming ``key``."""
+        """Return the manifest, or raise ConfigError naming ``key``: best the whole address, ``s3://bucket/key``."""
         try:
             document = orjson.loads(body)
             version = document.pop("v")
@@ -134,7 +134,7 @@ class Manifests:
             blob = await self._store.get(self._layout.manifest)
         except NotFound:
             return None
-        return Manifest.decode(blob.body, key=self._layout.manifest)
+        return Manifest.decode(blob.body, key=self._address(self._layout.manifest))
 
     async def freeze(self, items: AsyncIterator[Item]) -> Manifest:
         """Sort, write and freeze ``items``.
@@ -157,25 +157,25 @@ class Manifests:
         )
         frozen = await self.load()
         if frozen is None:
-            raise _altered(self._layout.manifest, "it is gone")
+            raise _altered(self._address(self._layout.manifest), "it is gone")
         return frozen
 
     async def items(self, manifest: Manifest) -> AsyncIterator[Item]:
         """Yield every item in the order of its id, one part in memory at a time; ConfigError names an altered part."""
         last, total = "", 0
         for part in manifest.parts:
-            for item in _items(part.key, await self._part(part)):
+            for item in _items(self._address(part.key), await self._part(part)):
                 if item.item_id <= last:
-                    raise _altered(part.key, "its items are out of order")
+                    raise _altered(self._address(part.key), "its items are out of order")
                 last, total = item.item_id, total + 1
                 yield item
         if total != manifest.items:
-            raise _altered(self._layout.manifest, f"its parts hold {total} items, not {manifest.items}")
+            raise _altered(self._address(self._layout.manifest), f"its parts hold {total} items, not {manifest.items}")
 
     async def read_item(self, part: str, item_id: str) -> Item:
         """Return one item of the part with key ``part``, for a message that only points to it; else NotFound."""
-        blob = await self._store.get(part)
-        for item in _items(part, _unpack(part, blob.body)):
+        blob, address = await self._store.get(part), self._address(part)
+        for item in _items(address, _unpack(address, blob.body)):
             if item.item_id == item_id:
                 return item
         raise NotFound(f"no item {item_id} in {part}")
@@ -221,19 +221,24 @@ class Manifests:
             yield part
 
     async def _part(self, part: Part) -> bytes:
+        address = self._address(part.key)
         try:
             blob = await self._store.get(part.key)
         except NotFound as error:
-            raise _altered(part.key, "it is gone") from error
+            raise _altered(address, "it is gone") from error
         if hashlib.sha256(blob.body).hexdigest() != part.sha256:
-            raise _altered(part.key, "its SHA-256 is not the planned one")
-        return await asyncio.to_thread(_unpack, part.key, blob.body)
+            raise _altered(address, "its SHA-256 is not the planned one")
+        return await asyncio.to_thread(_unpack, address, blob.body)
+
+    def _address(self, key: str) -> str:
+        """Return where an object is, as an error is to say it."""
+        return f"s3://{self._store.bucket}/{key}"
 
 
-def _altered(key: str, what: str) -> ConfigError:
+def _altered(address: str, what: str) -> ConfigError:
     return ConfigError(
         f"the manifest was altered after the plan: {what}",
-        where=key,
+        where=address,
         way_out="restore the object, or cancel this run and start another with a new --run-id",
     )
 

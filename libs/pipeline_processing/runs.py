@@ -174,7 +174,7 @@ class Runs:
                 jitter=self._jitter,
             )
             found = await self._store.get(key)
-        current = Run.decode(found.body, key=key, etag=found.info.etag)
+        current = self._decode(found, key)
         _check_owner(current, job, spec)
         return current
 
@@ -185,7 +185,7 @@ class Runs:
             found = await self._store.get(key)
         except NotFound:
             return None
-        return Run.decode(found.body, key=key, etag=found.info.etag)
+        return self._decode(found, key)
 
     async def load(self, run_id: str) -> Run:
         """Return the run; ConfigError where there is none."""
@@ -194,7 +194,7 @@ class Runs:
             raise ConfigError(
                 f"there is no run {run_id}",
                 where=f"s3://{self._store.bucket}/{self.layout(run_id).root}",
-                way_out="`controller status` without --run-id lists the runs",
+                way_out="`controller status --all` lists the runs",
             )
         return run
 
@@ -258,12 +258,15 @@ class Runs:
                     return replace(run, etag=found.info.etag)
                 # After a lost reply the old record may still stand because the write is under way: trying again tells.
                 if isinstance(error, PreconditionFailed) or found.info.etag != etag:
-                    raise _superseded(found, key) from error
+                    raise Superseded(self._decode(found, key)) from error
                 fault = error
             except Transient as error:
                 fault = error
             await self._clock.sleep(BACKOFF.delay(attempt, self._jitter()))
         raise Transient(f"could not write {key} in {TRIES} tries: {fault}") from fault
+
+    def _decode(self, found: Blob, key: str) -> Run:
+        return Run.decode(found.body, key=f"s3://{self._store.bucket}/{key}", etag=found.info.etag)
 
 
 class Cancellations:
@@ -314,10 +317,6 @@ def _check_owner(run: Run, job: str, spec: Mapping[str, Json]) -> None:
 
 def _said(spec: Mapping[str, Json], name: str) -> str:
     return canonical_json(spec[name]).decode() if name in spec else "not given"
-
-
-def _superseded(found: Blob, key: str) -> Superseded:
-    return Superseded(Run.decode(found.body, key=key, etag=found.info.etag))
 
 
 def _unreadable(key: str, what: str) -> ConfigError:

@@ -99,7 +99,14 @@ class Reconcile:
         return Action(run.run_id, "gathered", f"it is {finished.run.state} now")
 
     async def _resume(self, run: Run) -> Action:
-        """Go on where a controller died while it planned or scattered; one that lives is given time."""
+        """Go on where a controller died while it planned or scattered; one that lives is given time.
+
+        An altered manifest is said at once: waiting does not mend it.
+        """
+        if run.manifest_sha256 is not None:
+            planned = await self._control.manifest(run)
+            async for _ in self._control.manifests(run.run_id).items(planned):
+                pass
         idle = self._control.clock.now() - datetime.fromisoformat(run.entered[run.state])
         if idle < self._services.settings.stall_after:
             return Action(run.run_id, "waiting", f"it was {run.state} {_said(idle)} ago", is_open=True)

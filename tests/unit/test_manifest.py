@@ -137,7 +137,7 @@ async def test_an_altered_part_is_named() -> None:
     await store.put(key, zstandard.compress(lines.replace(b'"inputs":2', b'"inputs":3', 1)))
     with pytest.raises(ConfigError, match="altered after the plan") as caught:
         await read_all(store, manifest)
-    assert key == caught.value.where
+    assert f"s3://control/{key}" == caught.value.where
 
 
 async def test_a_missing_part_is_named() -> None:
@@ -146,7 +146,7 @@ async def test_a_missing_part_is_named() -> None:
     await store.delete([manifest.parts[2].key])
     with pytest.raises(ConfigError, match="gone") as caught:
         await read_all(store, manifest)
-    assert manifest.parts[2].key == caught.value.where
+    assert f"s3://control/{manifest.parts[2].key}" == caught.value.where
 
 
 async def test_a_head_that_names_fewer_parts_than_it_counts_is_refused() -> None:
@@ -167,7 +167,7 @@ async def test_a_head_that_is_no_manifest_is_a_clear_error(body: bytes) -> None:
     await store.put(LAYOUT.manifest, body)
     with pytest.raises(ConfigError, match="altered after the plan") as caught:
         await make(store).load()
-    assert LAYOUT.manifest == caught.value.where
+    assert f"s3://control/{LAYOUT.manifest}" == caught.value.where
 
 
 async def test_a_claim_check_finds_its_item() -> None:
