@@ -72,14 +72,14 @@ async def _run(  # noqa: PLR0911 - one return a command
     if options.command == "reconcile":
         return await _reconcile(controller, load_job)
     if options.command == "status" and options.run_id is None:
-        return await controller.list_runs(options.job)
+        return await controller.list_runs(options.job, with_over=options.all)
     run = await controller.control.runs.load(options.run_id)
     _check_job(run, options.job)
     if options.command == "cancel":
         return await controller.cancel(run.run_id)
     lane = await _lane_of(run, options, services)
     if options.command == "status":
-        return await controller.status(run.run_id, lane)
+        return await controller.status(run, lane)
     if options.command == "scatter":
         return await _scatter(controller, run, lane)
     return await controller.gather(
@@ -202,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
         "run": "plan, scatter, wait, gather, publish",
         "plan": "freeze the run's items, send nothing",
         "scatter": "send the items of a planned run",
-        "status": "how far a run is; without --run-id: list the runs",
+        "status": "how far a run is; without --run-id: every run that is not over",
         "gather": "wait for a run, then end it",
         "cancel": "drop what is left of a run",
         "reconcile": "bring every open run on, and say what was done",
@@ -224,6 +224,10 @@ def _parser() -> argparse.ArgumentParser:
         is_optional = starts or name == "status"
         default = ": default from job, schedule time and arguments; an id that exists resumes" if starts else ""
         command.add_argument("--run-id", required=not is_optional, help=f"the run{default}")
+        if name == "status":
+            command.add_argument(
+                "--all", action="store_true", help="without --run-id: list the runs that are over, too"
+            )
         if name != "cancel":
             command.add_argument(
                 "--lane", choices=get_args(LaneName), help="queue and workers (default: the run's own, else live)"

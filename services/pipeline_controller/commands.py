@@ -14,10 +14,10 @@ from pipeline_controller.persistence import persist
 from pipeline_controller.planning import Estimate, message_for
 from pipeline_controller.progress import ProgressDisplay
 from pipeline_controller.scatter import Scatter
-from pipeline_processing.cli.exits import DONE, PARTLY
-from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
+from pipeline_controller.status import show_run, show_runs
+from pipeline_processing.cli.exits import DONE
+from pipeline_processing.cli.terminal import print_json, print_pairs
 from pipeline_processing.model import Item
-from pipeline_processing.reports.report import balance
 from pipeline_processing.stages import finish_run, plan_run, say
 
 if TYPE_CHECKING:
@@ -130,49 +130,13 @@ class Controller:
             print_pairs({"note": "nothing was written; retries and what processors read and write come on top"})
         return DONE
 
-    async def status(self, run_id: str, lane: Lane | None) -> int:
-        """Say how far one run is: per agency where it is planned; 0 when it is published, else 3."""
-        run = await self.control.runs.load(run_id)
-        document: dict[str, Json] = {
-            "run_id": run.run_id,
-            "job": run.job,
-            "state": run.state,
-            "lane": run.lane,
-            "created_at": run.created_at,
-            "since": run.entered.get(run.state),
-            "commits": len(run.commits),
-        }
-        agencies: list[dict[str, Json]] = []
-        if run.manifest_sha256 is not None:
-            survey = await self.control.conserver(run_id, await self.control.manifest(run)).survey()
-            document["total"] = balance(survey.total)
-            document["strays"] = survey.strays
-            agencies = [{"agency_id": name, **balance(of)} for name, of in sorted(survey.agencies.items())]
-        if lane is not None:
-            depth = await lane.queue.depth()
-            document["queue"] = {"visible": depth.visible, "in_flight": depth.in_flight, "delayed": depth.delayed}
-        if self.json_output:
-            print_json({**document, "agencies": agencies})
-        else:
-            _print_status(document, agencies)
-        return DONE if run.state == "published" else PARTLY
+    async def status(self, run: Run, lane: Lane | None) -> int:
+        """Say how far one run is."""
+        return await show_run(self.control, run, lane, json_output=self.json_output)
 
-    async def list_runs(self, job: str | None) -> int:
-        """List the runs, or those of one job."""
-        rows: list[dict[str, Json]] = []
-        async for run_id in self.control.runs.list():
-            run = await self.control.runs.find(run_id)
-            if run is not None and job in {None, run.job}:
-                counts = {state: run.counts.get(f"{state}_items") for state in ("planned", "done", "dead", "pending")}
-                rows.append({"run_id": run_id, "job": run.job, "state": run.state, "lane": run.lane, **counts})
-        if self.json_output:
-            print_json(rows)
-        elif rows:
-            columns = list(rows[0])
-            print_table(columns, [["" if row[name] is None else row[name] for name in columns] for row in rows])
-        else:
-            print_pairs({"runs": f"none in s3://{self.control.store.bucket}/{self.control.prefix}"})
-        return DONE
+    async def list_runs(self, job: str | None, *, with_over: bool) -> int:
+        """List the open runs, or all, or those of one job."""
+        return await show_runs(self.control, job, with_over=with_over, json_output=self.json_output)
 
     async def cancel(self, run_id: str) -> int:
         """Cancel the run: its messages are dropped without work from then on."""
@@ -182,16 +146,3 @@ class Controller:
         else:
             print_pairs({"run_id": run_id, "state": run.state, "note": "workers drop its messages without work"})
         return DONE
-
-
-def _print_status(document: Mapping[str, Json], agencies: list[dict[str, Json]]) -> None:
-    plain = {name: value for name, value in document.items() if not isinstance(value, dict)}
-    queue = document.get("queue")
-    if queue:
-        plain["queue"] = ", ".join(f"{count} {name}" for name, count in queue.items())
-    print_pairs(plain)
-    if agencies:
-        states = ("planned", "done", "dead", "pending")
-        rows = [[row["agency_id"], *(row[state]["items"] for state in states)] for row in agencies]
-        rows.append(["All", *(document["total"][state]["items"] for state in states)])
-        print_table(["agency", *states], rows)

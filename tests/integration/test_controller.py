@@ -433,11 +433,112 @@ async def test_status_lists_runs_and_balances_each_agency(world: World, capsys: 
     status = orjson.loads(capsys.readouterr().out)
     assert ("partial", "live", {"items": 1, "inputs": 2}) == (status["state"], status["lane"], status["total"]["dead"])
     assert [4, 3, 3] == [agency["planned"]["items"] for agency in status["agencies"]]
-    assert 0 == await control(world, job, "status", "--json")
+    assert 0 == await control(world, job, "status", "--all", "--json")
     (row,) = orjson.loads(capsys.readouterr().out)
     assert ("r1", "tiny", 10, 9, 1) == (row["run_id"], row["job"], row["planned"], row["done"], row["dead"])
     assert 3 == await control(world, job, "status", "--run-id", "r1")
-    assert re.search(r"a1 +3 +2 +1 +0", capsys.readouterr().out)
+    shown = capsys.readouterr().out
+    assert re.search(r"agency +planned +done +skipped +dead +pending", shown)
+    assert re.search(r"a1 +3 +2 +0 +1 +0", shown)
+
+
+async def test_status_lists_what_is_not_over_and_with_all_the_rest(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = TinyJob(poison=[4])
+    async with fleet(world, job):
+        await start(world, job)
+    await control(world, job, "plan", "tiny", "--run-id", "r2")
+    capsys.readouterr()
+    assert 0 == await control(world, job, "status")
+    shown = capsys.readouterr().out
+    assert re.search(r"run +job +state +lane +planned +done or skipped +dead +pending\n", shown)
+    assert re.search(r"r2 +tiny +planned +live +10 +0 +0 +10\n", shown)
+    assert "r1" not in shown
+    assert 0 == await control(world, job, "cancel", "--run-id", "r2")
+    capsys.readouterr()
+    assert 0 == await control(world, job, "status")
+    assert "none is open" in capsys.readouterr().out
+    assert 0 == await control(world, job, "status", "--all")
+    shown = capsys.readouterr().out
+    assert re.search(r"r1 +tiny +partial +live +10 +9 +0 +1 +0\n", shown)
+    assert re.search(r"r2 +tiny +cancelled +live +10 +- +- +- +-\n", shown)
+
+
+async def test_what_keys_can_not_tell_is_not_told_of_an_open_run_nor_of_late_items(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = TinyJob(poison=[4])
+    async with fleet(world, job):
+        await start(world, job)
+        job.poison.clear()
+        (letter,) = await world.dead_letters.receive(limit=10, wait=timedelta(0), lease=timedelta(minutes=1))
+        await world.send_back(letter)
+        await world.until_empty()
+    capsys.readouterr()
+    assert 3 == await control(world, job, "status", "--run-id", "r1")
+    shown = capsys.readouterr().out
+    assert re.search(r"agency +planned +done or skipped +dead +pending", shown)
+    assert re.search(r"All +10 +10 +0 +0", shown)
+    assert 3 == await control(world, job, "status", "--run-id", "r1", "--json")
+    status = orjson.loads(capsys.readouterr().out)
+    assert (True, None) == (status["done_includes_skipped"], status["total"]["skipped"])
+
+
+ALTERATIONS = {
+    "head": (b'"items":10', b'"items":11', "manifest.json: the manifest was altered after the plan"),
+    "part": (b"", b"!", "its SHA-256 is not the planned one"),
+    "gone": (b"", b"", "it is gone"),
+}
+
+
+@pytest.mark.parametrize("alteration", ALTERATIONS)
+async def test_an_altered_manifest_is_said_in_plain_words(
+    world: World, capsys: pytest.CaptureFixture[str], alteration: str
+) -> None:
+    job = TinyJob()
+    await control(world, job, "plan", "tiny", "--run-id", "r1")
+    await control(world, job, "plan", "tiny", "--run-id", "r2")
+    store = world.buckets.store("control")
+    there, instead, fault = ALTERATIONS[alteration]
+    (part,) = await world.keys("control", f"{LAYOUT.root}manifest/")
+    key = LAYOUT.manifest if alteration == "head" else part
+    body = (await store.get(key)).body
+    await store.put(key, body.replace(there, instead) if there else body + instead)
+    if alteration == "gone":
+        await store.delete([key])
+    capsys.readouterr()
+
+    assert 3 == await control(world, job, "reconcile")
+    shown = capsys.readouterr().out
+    assert re.search(rf"r1 +failed: s3://control/{re.escape(key)}: .*", shown)
+    assert fault in shown
+    assert re.search(r"r2 +waiting", shown)
+
+    assert 2 == await control(world, job, "status", "--run-id", "r1")
+    shown = capsys.readouterr().out
+    assert re.search(r"state +planned", shown)
+    assert re.search(rf"fault +s3://control/{re.escape(key)}: ", shown)
+
+    assert 2 == await control(world, job, "status")
+    shown = capsys.readouterr().out
+    assert re.search(r"r1 +tiny +planned +live +10 +- +- +-\n", shown)
+    assert re.search(r"fault of r1 +s3://control/", shown)
+
+
+async def test_a_record_that_can_not_be_read_hides_no_other_run(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = TinyJob()
+    await control(world, job, "plan", "tiny", "--run-id", "r1")
+    await control(world, job, "plan", "tiny", "--run-id", "r2")
+    await world.buckets.store("control").put(LAYOUT.run, b"{}")
+    capsys.readouterr()
+    assert 2 == await control(world, job, "status")
+    shown = capsys.readouterr().out
+    assert re.search(r"r1 +- +unreadable", shown)
+    assert f"s3://control/{LAYOUT.run}: not a run's record" in shown
+    assert re.search(r"r2 +tiny +planned", shown)
 
 
 @pytest.mark.parametrize("poison", [[4], []])
