@@ -138,7 +138,10 @@ def say(finished: Finished, control: Control | None, *, json_output: bool) -> No
         document = summary.as_json(finished.run, finished.report, exit_code=finished.exit_code)
         sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n")
         return
-    report_at = f"s3://{control.store.bucket}/{control.layout(finished.run.run_id).report('html')}" if control else None
+    report_at = None
+    if control is not None:
+        page = f"s3://{control.store.bucket}/{control.layout(finished.run.run_id).report('html')}"
+        report_at = f"pipeline-processing controller report --run-id {finished.run.run_id} (page: {page})"
     for line in summary.lines(finished.run, finished.report, report_at=report_at):
         sys.stdout.write(f"{line}\n")
 

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import sys
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast, get_args
 
 from etl_core.errors import ConfigError
@@ -32,6 +33,7 @@ examples:
   pipeline-processing controller run get_s3_files --dry-run -- --all-agencies
   pipeline-processing controller run get_s3_files --lane backfill --no-wait --run-id history-1 -- --all-agencies
   pipeline-processing controller status --run-id history-1
+  pipeline-processing controller report --run-id history-1 --html report.html
   pipeline-processing controller gather --run-id history-1 --tolerate-failures 0.1%
   pipeline-processing controller cancel --run-id history-1
   pipeline-processing controller reconcile
@@ -77,6 +79,8 @@ async def _run(  # noqa: PLR0911 - one return a command
     _check_job(run, options.job)
     if options.command == "cancel":
         return await controller.cancel(run.run_id)
+    if options.command == "report":
+        return await controller.report(run, options.html)
     lane = await _lane_of(run, options, services)
     if options.command == "status":
         return await controller.status(run, lane)
@@ -203,6 +207,7 @@ def _parser() -> argparse.ArgumentParser:
         "plan": "freeze the run's items, send nothing",
         "scatter": "send the items of a planned run",
         "status": "how far a run is; without --run-id: every run that is not over",
+        "report": "show the report of a run that has ended",
         "gather": "wait for a run, then end it",
         "cancel": "drop what is left of a run",
         "reconcile": "bring every open run on, and say what was done",
@@ -228,7 +233,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--all", action="store_true", help="without --run-id: list the runs that are over, too"
             )
-        if name != "cancel":
+        if name == "report":
+            command.add_argument("--html", type=Path, metavar="FILE", help="write it to FILE, as one page")
+        if name not in {"cancel", "report"}:
             command.add_argument(
                 "--lane", choices=get_args(LaneName), help="queue and workers (default: the run's own, else live)"
             )

@@ -15,6 +15,7 @@ from pipeline_controller.planning import Estimate, message_for
 from pipeline_controller.progress import ProgressDisplay
 from pipeline_controller.scatter import Scatter
 from pipeline_controller.status import show_run, show_runs
+from pipeline_controller.stored_report import show_report
 from pipeline_processing.cli.exits import DONE
 from pipeline_processing.cli.terminal import print_json, print_pairs
 from pipeline_processing.model import Item
@@ -23,6 +24,7 @@ from pipeline_processing.stages import finish_run, plan_run, say
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
+    from pathlib import Path
 
     from pipeline_processing.control import Control
     from pipeline_processing.job import Job
@@ -137,6 +139,10 @@ class Controller:
     async def list_runs(self, job: str | None, *, with_over: bool) -> int:
         """List the open runs, or all, or those of one job."""
         return await show_runs(self.control, job, with_over=with_over, json_output=self.json_output)
+
+    async def report(self, run: Run, page: Path | None) -> int:
+        """Show the run's stored report."""
+        return await show_report(self.control, run, json_output=self.json_output, page=page)
 
     async def cancel(self, run_id: str) -> int:
         """Cancel the run: its messages are dropped without work from then on."""

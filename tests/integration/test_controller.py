@@ -26,6 +26,7 @@ from tiny_world import LAYOUT, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from etl_core.objects.memory import MemoryStore
     from etl_core.queue import Delivery, Message
@@ -524,6 +525,36 @@ async def test_an_altered_manifest_is_said_in_plain_words(
     shown = capsys.readouterr().out
     assert re.search(r"r1 +tiny +planned +live +10 +- +- +-\n", shown)
     assert re.search(r"fault of r1 +s3://control/", shown)
+
+
+@pytest.mark.parametrize(("poison", "code"), [([], 0), ([4], 3)])
+async def test_the_report_of_a_run_is_shown_by_a_command_that_its_end_names(
+    world: World, capsys: pytest.CaptureFixture[str], tmp_path: Path, poison: list[int], code: int
+) -> None:
+    job = TinyJob(poison=poison)
+    async with fleet(world, job):
+        await start(world, job)
+    told = capsys.readouterr().out.splitlines()
+    assert "  report: pipeline-processing controller report --run-id r1 (page: s3://control/" in told[-1]
+    assert code == await control(world, job, "report", "--run-id", "r1")
+    assert told[:-1] == capsys.readouterr().out.splitlines()
+    assert code == await control(world, job, "report", "--run-id", "r1", "--json")
+    assert await world.document(LAYOUT.report("json")) == orjson.loads(capsys.readouterr().out)
+    page = tmp_path / "report.html"
+    assert code == await control(world, job, "report", "--run-id", "r1", "--html", str(page))
+    stored = await world.buckets.store("control").get(LAYOUT.report("html"))
+    assert stored.body == page.read_bytes()
+
+
+async def test_without_a_report_the_way_to_one_is_said(world: World, tmp_path: Path) -> None:
+    job = TinyJob()
+    await start(world, job, "--no-wait")
+    with pytest.raises(ConfigError, match=r"has no report: it is scattered .*controller gather --run-id r1"):
+        await control(world, job, "report", "--run-id", "r1")
+    async with fleet(world, job):
+        await control(world, job, "gather", "--run-id", "r1")
+    with pytest.raises(ConfigError, match="the page can not be written"):
+        await control(world, job, "report", "--run-id", "r1", "--html", str(tmp_path / "nowhere" / "report.html"))
 
 
 async def test_a_record_that_can_not_be_read_hides_no_other_run(

@@ -31,7 +31,7 @@ def as_json(run: Run, report: Report | None, *, exit_code: int) -> dict[str, Jso
 
 
 def lines(run: Run, report: Report | None, *, report_at: str | None) -> Iterator[str]:
-    """Yield the summary; ``report_at`` is where the full report can be read."""
+    """Yield the summary; ``report_at`` says how the full report can be read."""
     if report is None:
         yield f"{run.run_id}: {run.state}"
         return
