@@ -16,6 +16,7 @@ from pipeline_processing.reports import summary
 from pipeline_processing.reports.failures import EXAMPLES, GROUPS, FailureGroups
 from pipeline_processing.reports.page import render
 from pipeline_processing.reports.report import OUTPUTS_SHOWN, Report, build
+from pipeline_processing.reports.text import moment
 from pipeline_processing.runs import Run
 
 if TYPE_CHECKING:
@@ -116,9 +117,21 @@ def test_the_page_says_how_to_give_dead_items_back() -> None:
     assert "controller gather tiny --run-id r1" in text
 
 
-def test_the_page_reads_in_light_and_dark_and_on_paper() -> None:
+def test_the_page_reads_in_light_and_dark_on_small_screens_and_on_paper() -> None:
     text = render(report())
-    assert {"prefers-color-scheme: dark", "print"} == set(re.findall(r"@media \(?([a-z-]+(?:: dark)?)", text))
+    assert {"prefers-color-scheme: dark", "max-width", "print"} == set(
+        re.findall(r"@media \(?([a-z-]+(?:: dark)?)", text)
+    )
+
+
+def test_the_page_tells_times_to_the_second_in_utc() -> None:
+    text = Page(render(report())).text
+    assert "2030-01-01 00:01:30 UTC" in text
+    assert [] == re.findall(r"\d{4}-\d\d-\d\dT\d\d", text)
+
+
+def test_a_time_elsewhere_is_told_in_utc() -> None:
+    assert "2030-01-30 22:30:00 UTC" == moment("2030-01-31T00:00:00.987654+01:30")
 
 
 def test_groups_examples_and_outputs_are_bounded_and_the_rest_is_counted() -> None:

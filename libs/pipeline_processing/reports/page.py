@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from pipeline_processing.reports.text import printable
+from pipeline_processing.reports.text import moment, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -46,6 +46,9 @@ pre { background: var(--panel); border: 1px solid var(--line); border-radius: .4
 .group p:first-child { margin-top: 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
+@media (max-width: 40rem) { body { padding: 1.25rem .75rem 3rem; } table { font-size: 13px; }
+  th, td { padding: .3rem .3rem; } th { white-space: normal; } .number .soft { display: block; }
+  .group { padding: .6rem .6rem; } dl { gap: .2rem .6rem; } }
 @media print { body { max-width: none; padding: 0; font-size: 11px; } .scroll { overflow: visible; }
   tr { break-inside: avoid; } }
 """
@@ -168,7 +171,7 @@ def _group(report: Report, group: Mapping[str, Json]) -> str:
         f'<div class="group"><p><strong class="bad">{escape(group["error_class"])}</strong> '
         f'<span class="soft">{group["items"]:,} items · {escape(group["reason"])} · {escape(group["processor"])} · '
         f"<code>{escape(group['fingerprint'])}</code></span></p><p>{escape(group['message'])}</p>"
-        f'<p class="soft">{escape(group["first_failed_at"])} to {escape(group["last_failed_at"])}, '
+        f'<p class="soft">{escape(moment(group["first_failed_at"]))} to {escape(moment(group["last_failed_at"]))}, '
         f"code {escape(group['code_version'])}</p>{_table(('Item', 'Agency', 'Attempts', 'Worker'), rows)}"
         f"<pre>{escape(redrive_command(report.run_id, str(group['fingerprint'])))}</pre></div>"
     )
@@ -201,8 +204,8 @@ def _published(report: Report) -> str:
 
 def _details(report: Report) -> str:
     pairs = {
-        "planned": report.created_at,
-        "finished": report.finished_at,
+        "planned": moment(report.created_at),
+        "finished": moment(report.finished_at),
         "took": f"{report.seconds:,} s",
         "lane": report.lane or "none: within one process",
         "tolerated failures": report.tolerance,
