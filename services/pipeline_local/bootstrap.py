@@ -74,10 +74,12 @@ def _act(stack: Stack, action: str, *, as_json: bool) -> int:
             _print_environment(stack.environment(), as_json=as_json)
         case "status":
             return _print_status(stack, as_json=as_json)
-        case "down":
-            stack.down()
-        case "reset":
-            stack.reset()
+        case "down" if not stack.down():
+            print(f"nothing runs there: {stack.folder} is no stack's folder", file=sys.stderr)
+        case "reset" if not stack.reset():
+            print(f"nothing is there: {stack.folder} is no stack's folder", file=sys.stderr)
+        case "down" | "reset":
+            pass
         case _:
             raise ConfigError(f"unknown action {action!r}", where="local stack")
     return 0

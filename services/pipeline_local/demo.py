@@ -21,7 +21,7 @@ from pipeline_local import proof, sample
 from pipeline_local.commands import CommandFailed, Commands, inherited, shown
 from pipeline_local.narration import Narrator
 from pipeline_local.proof import Untrue, check
-from pipeline_local.stack import Stack
+from pipeline_local.stack import LOCK, Stack
 from pipeline_processing.cli.exits import DONE, FAILED, PARTLY, guarded
 
 if TYPE_CHECKING:
@@ -100,9 +100,8 @@ class Demo:
     @property
     def _cli(self) -> Commands:
         if self._commands is None:
-            logs = self._folder / "logs"
-            logs.mkdir(exist_ok=True)
-            self._commands = Commands(self._environment, logs)
+            self._stack.notes.mkdir(exist_ok=True)
+            self._commands = Commands(self._environment, self._stack.notes)
         return self._commands
 
     def _start_the_stack(self) -> None:
@@ -228,9 +227,10 @@ class Demo:
         self._narrator.table(("what", f"where ({where})"), found.places)
         if not self._keeps:
             return
-        (self._folder / "report.html").write_bytes(found.report_page)
+        page = self._stack.notes / "report.html"
+        page.write_bytes(found.report_page)
         at = shlex.quote(str(self._folder))
-        self._narrator.note(f"report:   {self._folder / 'report.html'}")
+        self._narrator.note(f"report:   {page}")
         self._narrator.note(f'use it:   eval "$(pipeline-processing local env --data-dir {at})"')
         self._narrator.note(f"stop it:  pipeline-processing local reset --data-dir {at} && rm -r {at}")
 
@@ -259,11 +259,11 @@ def _folder(named: Path | None, *, keeps: bool) -> Iterator[Path]:
         folder.chmod(0o755)  # Postgres runs as another account where we are root
     else:
         folder = named.absolute()
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or {LOCK} < {LOCK, *(entry.name for entry in folder.iterdir())}):
             raise ConfigError(
                 f"{folder} is not empty",
                 where="--data-dir",
-                way_out="name another, or remove it, after `local reset` where a demo was kept",
+                way_out="name another; `pipeline-processing local reset --data-dir` removes a kept demo",
             )
         folder.mkdir(parents=True, exist_ok=True)
     try:

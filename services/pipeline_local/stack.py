@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from pipeline_local.service import Service
 
 REGION: Final = "us-east-1"
+LOCK: Final = "lock"
+"""The file in a stack's folder that outlives its data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +82,38 @@ class Stack:
             self._remember(known)
         return child
 
-    def down(self) -> None:
-        """Stop both services and wait for their end; nothing happens where nothing runs."""
-        if not self.folder.exists():
-            return
+    def down(self) -> bool:
+        """Stop both services and wait for their end; say whether there was anything that could have run."""
+        if not self._was_ever_up():
+            return False
         with self._locked():
             self._stop()
+        return True
 
-    def reset(self) -> None:
-        """Stop, then remove all data."""
-        if not self.folder.exists():
-            return
+    def reset(self) -> bool:
+        """Stop, then remove all data, the demo's too; say whether there was any.
+
+        Only the lock stays, which others may be waiting for, and what is not ours.
+        """
+        if not self._was_ever_up():
+            return False
         with self._locked():
             self._stop()
-            for service in self._services():
-                shutil.rmtree(service.folder, ignore_errors=True)
+            for folder in (*(service.folder for service in self._services()), self.notes):
+                shutil.rmtree(folder, ignore_errors=True)
             for file in (self._state_file, self.folder / "password"):
                 file.unlink(missing_ok=True)
+        return True
+
+    @property
+    def notes(self) -> Path:
+        """Return the folder of what was done with the stack: the demo's logs and report."""
+        return self.folder / "demo"
+
+    def _was_ever_up(self) -> bool:
+        """Tell a stack's folder from any other: a lock made there would be litter."""
+        names = (self._state_file.name, "endpoint", "postgres", self.notes.name)  # not _services(): it makes a password
+        return any((self.folder / name).exists() for name in names)
 
     def status(self) -> list[ServiceStatus]:
         """Return how each service is; changes nothing."""
@@ -164,7 +181,7 @@ class Stack:
 
     def _locked(self) -> AbstractContextManager[None]:
         self.folder.mkdir(parents=True, exist_ok=True)
-        return locked(self.folder / "lock")
+        return locked(self.folder / LOCK)
 
     def _password(self) -> str:
         """Return the database's password, made once: it must outlive the state file, as the cluster does."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline_local.commands import inherited
+from pipeline_local.demo import _folder
 
 PROGRAM = [sys.executable, "-m", "pipeline_processing.cli.main"]
 
@@ -49,7 +50,7 @@ def test_the_demo_proves_itself_and_keeps_a_stack_that_other_commands_can_use(fo
         assert 12 == len(steps)
         assert "358 files byte for byte, 20,000 CSV rows, 359 manifest rows" in told.stdout
         assert "all        362      362   0        0     0        yes" in told.stdout
-        assert (folder / "report.html").read_text().startswith("<!")
+        assert (folder / "demo" / "report.html").read_text().startswith("<!")
 
         environment = json.loads(run("local", "env", "--json", "--data-dir", str(folder)).stdout)
         letters = run("dlq", "list", environment=environment)
@@ -63,6 +64,7 @@ def test_the_demo_proves_itself_and_keeps_a_stack_that_other_commands_can_use(fo
     finally:
         run("local", "reset", "--data-dir", str(folder))
     assert [] == processes_of(folder)
+    assert ["lock"] == [entry.name for entry in folder.iterdir()]
 
 
 def test_ctrl_c_in_the_middle_of_the_run_stops_everything_and_removes_all_data(folder: Path) -> None:
@@ -93,3 +95,10 @@ def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path: Path)
     assert (2, "") == (told.returncode, told.stdout)
     assert "is not empty" in told.stderr
     assert ["mine.txt"] == [entry.name for entry in tmp_path.iterdir()]
+
+
+def test_a_folder_that_a_reset_left_is_taken_again(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "lock").touch()
+    with _folder(folder, keeps=True) as taken:
+        assert folder == taken

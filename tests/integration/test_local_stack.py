@@ -261,12 +261,21 @@ def test_a_process_that_got_the_recorded_pid_since_is_left_alone(stack: Stack) -
 def test_reset_removes_all_data(stack: Stack) -> None:
     environment = stack.up()
     fill(stack, environment)
-    folders = [Path(service.log).parent for service in stack.status()]
-    stack.reset()
-    assert [False, False] == [folder.exists() for folder in folders]
+    assert stack.reset()
+    assert ["lock"] == [entry.name for entry in stack.folder.iterdir()]
     renewed = stack.up()
     assert "Contents" not in client("s3", renewed).list_objects_v2(Bucket="agency-source")
     assert renewed["PIPELINE_DATABASE_URL"] != environment["PIPELINE_DATABASE_URL"]
+
+
+@pytest.mark.parametrize("action", ["down", "reset"])
+def test_a_folder_where_nothing_ever_was_is_said_to_be_one_and_left_alone(tmp_path: Path, action: str) -> None:
+    (tmp_path / "logs").mkdir()
+    told = cli(action, folder=tmp_path)
+    _, said = told.communicate()
+    assert (0, True) == (told.returncode, said.startswith("nothing "))
+    assert str(tmp_path) in said
+    assert ["logs"] == [entry.name for entry in tmp_path.iterdir()]
 
 
 def test_usual_ports_are_used_when_free_and_others_when_taken(
