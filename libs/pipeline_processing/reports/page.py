@@ -46,8 +46,9 @@ pre { background: var(--panel); border: 1px solid var(--line); border-radius: .4
 .group p:first-child { margin-top: 0; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; margin: 0; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-@media (max-width: 40rem) { body { padding: 1.25rem .75rem 3rem; } table { font-size: 13px; }
-  th, td { padding: .3rem .3rem; } th { white-space: normal; } .number .soft { display: block; }
+@media (max-width: 40rem) { body { padding: 1.25rem .75rem 3rem; } table { font-size: 12px; }
+  th, td { padding: .3rem .2rem; } td { overflow-wrap: anywhere; } th, th.number { white-space: normal; }
+  .number .soft { display: block; }
   .group { padding: .6rem .6rem; } dl { gap: .2rem .6rem; } }
 @media print { body { max-width: none; padding: 0; font-size: 11px; } .scroll { overflow: visible; }
   tr { break-inside: avoid; } }
