@@ -84,6 +84,12 @@ class World:
         key = self.part(agency_id, "attachments")["files"][0]["key"]
         return [json.loads(line) for line in self.body(key).splitlines()]
 
+    def failed(self, run_id: str) -> list[tuple[str, str]]:
+        """Return the inputs that the run's report names, with their status."""
+        prefix, bucket = self.settings.control_prefix, self.settings.control_bucket
+        report = self.s3.get_object(Bucket=bucket, Key=f"{prefix}/runs/{run_id}/report.json")["Body"].read()
+        return [(problem["name"], problem["status"]) for problem in json.loads(report)["problems"]]
+
     def history(self, agency_id: str) -> list[list[str]]:
         key = self.part(agency_id, "employment_history")["files"][0]["key"]
         return list(csv.reader(io.StringIO(self.body(key).decode(), newline=""), strict=True))
@@ -138,7 +144,9 @@ async def test_a_second_run_copies_nothing_and_changes_no_byte(world: World) -> 
     assert "two" == world.part("10", "attachments")["run_id"]
 
 
-async def test_what_became_of_each_attachment_is_in_the_manifest(world: World) -> None:
+async def test_what_became_of_each_attachment_is_in_the_manifest_and_what_failed_in_the_report(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     await world.attach(1, "10", "10/there", b"x")
     await world.attach(2, "10", "10/gone", None)
     await world.attach(3, "10", "there", b"other")
@@ -146,12 +154,28 @@ async def test_what_became_of_each_attachment_is_in_the_manifest(world: World) -
     await world.attach(4, "10", "10/stale", b"new")
     await world.database.execute("update attachments set etag = 'old', size_bytes = 3 where id = 4")
 
-    assert 3 == await world.run("--agency-id", "10")
+    assert 3 == await world.run("--agency-id", "10", run_id="one")
 
+    failed = [("10/gone", "missing"), ("10/stale", "changed"), ("there", "collision")]
+    assert failed == world.failed("one")
+    assert "missing 10/gone (agency 10): the source is not there" in capsys.readouterr().out
     assert [("2", "missing"), ("4", "changed"), ("1", "stored"), ("3", "collision")] == [
         (row["attachment_id"], row["status"]) for row in world.rows("10")
     ]
     assert [key for key in world.written() if "/attachments/" in key] == ["10/attachments/there"]
+
+
+async def test_a_run_that_is_not_published_names_its_failed_files_too(world: World) -> None:
+    await world.attach(1, "10", "10/gone", None)
+    await world.database.execute(
+        """insert into employment_history (id, agency_id, last_name, start_date) values
+           (1, '10', 'One', 'unknown')"""
+    )
+
+    assert 3 == await world.run("--agency-id", "10", run_id="one")
+
+    assert "catalog.json" not in world.written()
+    assert [("10/gone", "missing")] == world.failed("one")
 
 
 async def test_a_poison_row_buries_its_agency_s_export_alone_until_it_is_mended(world: World) -> None:
