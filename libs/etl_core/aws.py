@@ -26,6 +26,7 @@ from etl_core.errors import (
     Conflict,
     EtlError,
     InvalidData,
+    NoSuchBucket,
     NotFound,
     Permanent,
     PreconditionFailed,
@@ -233,7 +234,8 @@ def _of_reply(error: ClientError, what: str) -> EtlError:
     text = f"{what}: {code} {details.get('Message', '')}".rstrip()
     if way_out := _WAYS_OUT.get(code):
         where = f"{what} (bucket {named})" if (named := details.get("BucketName")) and named not in what else what
-        return ConfigError(f"{code} {details.get('Message', '')}".rstrip(), where=where, way_out=way_out)
+        unusable = NoSuchBucket if code == "NoSuchBucket" else ConfigError
+        return unusable(f"{code} {details.get('Message', '')}".rstrip(), where=where, way_out=way_out)
     kind = _KIND_OF.get(code) or (Transient if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Permanent)
     if issubclass(kind, Transient):
         return kind(text, retry_after=_retry_after(meta))

@@ -2,6 +2,7 @@
 
     EtlError
     ├── ConfigError            the user must change something before a retry can help      exit code 2
+    │   └── NoSuchBucket
     ├── Transient              the same call may succeed later
     │   ├── Throttled          the service asked for fewer requests
     │   ├── Conflict           another conditional write is in flight on the same key (409)
@@ -41,6 +42,10 @@ class ConfigError(EtlError):
         """Return one line: where, what, way out."""
         line = f"{self.where}: {self.what}" if self.where else self.what
         return f"{line} ({self.way_out})" if self.way_out else line
+
+
+class NoSuchBucket(ConfigError):  # noqa: N818 - see Transient
+    """The named bucket does not exist; whoever copies from it may count its objects as missing."""
 
 
 class Transient(EtlError):  # noqa: N818 - reads as what it is where it is raised: `raise Transient(...)`

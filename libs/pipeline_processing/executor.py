@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from structlog.contextvars import bound_contextvars
 
-from etl_core.errors import InvalidData, LeaseLost, NotFound, Permanent, Transient
+from etl_core.errors import ConfigError, InvalidData, LeaseLost, NotFound, Permanent, Transient
 from pipeline_processing import __version__
 from pipeline_processing.evidence import FailureRecord
 from pipeline_processing.failures import describe
@@ -146,7 +146,7 @@ class Executor:
             return message.item()
         try:
             return await self._resolve_claim(message)
-        except (NotFound, InvalidData) as error:
+        except (NotFound, InvalidData, ConfigError) as error:
             raise _AttemptFailedError from error
 
     async def _begin(self, context: Context, message: ItemMessage, item: Item) -> Attempt:

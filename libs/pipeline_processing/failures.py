@@ -47,7 +47,8 @@ def describe(error: BaseException, *, packages: Sequence[str] = ()) -> Failure:
     """Return the failure that ``error`` is; frames of ``packages`` (the processor's) are shown beside our own.
 
     Of an exception group the permanent member speaks, else the first: one part that fails for ever fails the item.
-    What is no EtlError counts as transient: it is retried, and buried when the attempts are used up.
+    All but Permanent counts as transient: it is retried, and buried when the attempts are used up. A ConfigError too: a
+    deployment that lacks a database is no fault of its items.
     """
     error = _speaker(error)
     kind = type(error)
@@ -63,7 +64,7 @@ def describe(error: BaseException, *, packages: Sequence[str] = ()) -> Failure:
         error_class=name,
         message=(text if isinstance(error, EtlError) else template)[:MESSAGE_LIMIT],
         fingerprint=fingerprint(name, template, _place(frames)),
-        transient=not isinstance(error, Permanent | ConfigError),
+        transient=not isinstance(error, Permanent),
         trace=tuple(f"{module}:{line} {code.co_qualname}" for module, line, code in frames[-TRACE_LIMIT:]),
     )
 

@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from etl_core.errors import Transient
+from etl_core.errors import Permanent, Transient
 from etl_core.queue import VISIBILITY_LIMIT, Message
 from etl_core.retry import Backoff
 from pipeline_processing.executor import Executor
@@ -97,7 +97,9 @@ class Inline:
             await self._room.acquire()
             self._open += 1
             body = encode(run.run_id, item, part=manifest.part_of(item.item_id), attempt_base=base)
-            await self._queue.send([Message(body, {PROCESSOR: item.processor}, item.agency_id)])
+            report = await self._queue.send([Message(body, {PROCESSOR: item.processor}, item.agency_id)])
+            if report.failed:
+                raise Permanent(f"item {item.item_id} is no message: {report.failed[0].message}")
         self._is_fed = True
         self._look_for_the_end()
 

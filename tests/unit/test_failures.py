@@ -36,7 +36,7 @@ def caught(error: BaseException) -> Failure:
         (Permanent("x"), False),
         (NotFound("x"), False),
         (InvalidData("x"), False),
-        (ConfigError("x"), False),
+        (ConfigError("x"), True),
         (LeaseLost("x"), True),
         (ValueError("x"), True),
         (MemoryError(), True),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from etl_core.errors import AccessDenied, InvalidData, PreconditionFailed, Throttled, Transient
+from etl_core.errors import AccessDenied, ConfigError, InvalidData, PreconditionFailed, Throttled, Transient
 from etl_core.objects.memory import MemoryBuckets, MemoryStore
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_processing.model import Item
@@ -338,3 +338,32 @@ async def test_no_more_files_are_in_work_at_once_than_configured() -> None:
     await S3FileProcessor(replace(CONFIG, concurrency=3), make, world.clock).process_files(mappings)
 
     assert 3 == most
+
+
+async def test_settings_at_fault_are_not_taken_for_missing_files() -> None:
+    world = World()
+    mapping = await world.planned("a.txt")
+    world.faults[mapping.destination_key] = [ConfigError("ExpiredToken", where="s3://src")]
+    with pytest.raises(ConfigError, match="ExpiredToken"):
+        await world.copy(mapping)
+    assert ("copied", "") == await world.status(mapping)
+
+
+class Plain(MemoryStore):
+    """A store whose objects have no checksum, and an ETag that is no MD5, as with a customer's own key."""
+
+    async def head(self, key: str, *, version_id: str | None = None) -> ObjectInfo:
+        info = await super().head(key, version_id=version_id)
+        return replace(info, checksums={}, etag=f"{info.etag}-1" if self.bucket == "dst" else info.etag)
+
+    async def copy(self, source: ObjectRef, key: str, *, info: ObjectInfo, metadata: Mapping[str, str]) -> ObjectInfo:
+        await super().copy(source, key, info=info, metadata=metadata)
+        return await self.head(key)
+
+
+async def test_a_copy_that_only_its_size_vouches_for_says_so() -> None:
+    world = World()
+    mapping = await world.planned("a.txt")
+    processor = S3FileProcessor(CONFIG, lambda bucket: Plain(world.buckets, bucket), world.clock)
+    (result,) = await processor.process_files([mapping])
+    assert ("copied", "verified by size only") == (result.status, result.reason)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import asyncpg
 
 from etl_core.database.faults import URL_FORM, may_show_values, translate
-from etl_core.errors import ConfigError, Unreachable
+from etl_core.errors import ConfigError, Transient, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 PREFETCH: Final = 1000
 """Rows that a cursor holds at once."""
+
+CLOSE_WITHIN: Final = 5.0
+"""Seconds that connections in use have to come back before they are cut."""
 
 _SESSION: Final = {
     # One way to read and write dates whatever the server's default is: an ambiguous 01/02/2003 is an error, no guess.
@@ -99,8 +102,11 @@ class Database:
         """Close every connection; the database may be used again afterwards."""
         pool, self._pool = self._pool, None
         if pool is not None:
-            with _talking():
-                await pool.close()
+            try:
+                with _talking():
+                    await asyncio.wait_for(pool.close(), CLOSE_WITHIN)
+            except Transient:
+                pool.terminate()  # a cursor that nobody closed holds its connection for ever
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from etl_core.batch import BatchReport
-from etl_core.errors import Archived, ConfigError, InvalidData, NotFound, PreconditionFailed
+from etl_core.errors import Archived, InvalidData, NoSuchBucket, NotFound, PreconditionFailed
 from etl_core.objects import Blob, ObjectInfo, ObjectRef
 from etl_core.objects.limits import check_key, check_metadata
 
@@ -142,7 +142,7 @@ class MemoryBuckets:
         """Return a bucket's objects, for the stores of this account."""
         if bucket not in self._buckets:
             if self._strict:
-                raise ConfigError(
+                raise NoSuchBucket(
                     f"there is no bucket {bucket!r}", where="S3", way_out="create it, or name another bucket"
                 )
             self._buckets[bucket] = _Bucket()

@@ -8,6 +8,8 @@ from base64 import b64encode
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
+
 from etl_core.aws import translated
 from etl_core.batch import BatchReport, EntryFailure
 from etl_core.errors import AccessDenied, ConfigError, EtlError, NotFound, Permanent, ReplyLost, Transient, Unreachable
@@ -24,6 +26,8 @@ CHUNK: Final = 1024 * 1024
 PART_SIZE: Final = 8 * 1024**2
 """Bytes of an uploaded part: a few of them are in memory, and 80 GiB are the largest upload."""
 READ_TRIES: Final = 4
+_ALGORITHMS: Final = ("SHA256", "SHA1", "CRC64NVME", "CRC32C", "CRC32")
+"""Of whole-object checksums, the strongest first."""
 """Connections without a byte of progress before a read gives up."""
 
 _HEADERS: Final = ("CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage")
@@ -68,24 +72,20 @@ class S3Store:
             raise
         return _info(key, answer)
 
+    @retry(retry=retry_if_exception_type((ReplyLost, Unreachable)), stop=stop_after_attempt(READ_TRIES), reraise=True)
     async def get(self, key: str) -> Blob:
-        """Return the object whole, its checksum verified where S3 has one."""
+        """Return the object whole, its checksum verified where S3 has one.
+
+        The SDK retries the request; a connection that breaks in the body is read again here.
+        """
         check_key(key)
         client = await self._clients.s3()
-        tries = 1
-        while True:
-            try:
-                with translated(self._what(key)):
-                    answer = await client.get_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
-                    async with answer["Body"] as opened:
-                        del opened  # the SDK gives the bare connection here, which verifies nothing
-                        body = await answer["Body"].read()
-            except Transient:
-                tries += 1
-                if tries > READ_TRIES:
-                    raise
-            else:
-                return Blob(_info(key, answer), body)
+        with translated(self._what(key)):
+            answer = await client.get_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
+            async with answer["Body"] as opened:
+                del opened  # the SDK gives the bare connection here, which verifies nothing
+                body = await answer["Body"].read()
+        return Blob(_info(key, answer), body)
 
     async def stream(self, key: str, *, etag: str | None = None) -> AsyncIterator[bytes]:
         """Yield the body in chunks of up to 1 MiB.
@@ -182,7 +182,7 @@ class S3Store:
             return await self.head(key)
         carried: dict[str, Any] = {"MetadataDirective": "REPLACE", "TaggingDirective": "COPY"}
         with translated(what):
-            await client.copy_object(**target, **pinned(source), **carried, ChecksumAlgorithm="SHA256")
+            await client.copy_object(**target, **pinned(source), **carried, ChecksumAlgorithm=_comparable(info))
         return await self.head(key)
 
     async def list(self, prefix: str = "", *, start_after: str = "") -> AsyncIterator[ObjectInfo]:
@@ -296,6 +296,12 @@ def _refusal(index: int, fault: Mapping[str, Any]) -> EntryFailure:
 
 def _sha256(body: bytes) -> str:
     return b64encode(hashlib.sha256(body).digest()).decode()
+
+
+def _comparable(source: ObjectInfo) -> Any:  # noqa: ANN401 - the stubs want a literal, the store says a name
+    """Return the algorithm by which a copy can be compared with ``source``; SHA-256 where it has none."""
+    whole = (name for name in _ALGORITHMS if "-" not in source.checksums.get(name, "-"))
+    return next(whole, "SHA256")
 
 
 def _info(key: str, answer: Mapping[str, Any]) -> ObjectInfo:

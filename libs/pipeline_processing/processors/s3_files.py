@@ -14,9 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 from etl_core.errors import (
     AccessDenied,
     Archived,
-    ConfigError,
     EtlError,
     InvalidData,
+    NoSuchBucket,
     NotFound,
     Permanent,
     PreconditionFailed,
@@ -188,7 +188,7 @@ class S3FileProcessor:
                 )
             except _Differs as error:
                 return FileResult(mapping, "failed", str(error))
-            except (Permanent, ConfigError) as error:
+            except (Permanent, NoSuchBucket) as error:
                 return FileResult(mapping, status_of(error), str(error))
 
     async def _copy(self, pack: Pack, mapping: FileMapping) -> FileResult:
@@ -216,7 +216,7 @@ class S3FileProcessor:
         )
         if not _alike(head, copied):
             raise _Differs("the copy's size or checksum is not the source's")
-        return _stored(mapping, "copied", copied)
+        return _stored(mapping, "copied", copied, "" if _is_proven(head, copied) else "verified by size only")
 
 
 def pack_of(item: Item) -> Pack:
@@ -277,10 +277,16 @@ def _alike(one: ObjectInfo, other: ObjectInfo) -> bool:
     return all(one.checksums[name] == other.checksums[name] for name in whole)
 
 
+def _is_proven(one: ObjectInfo, other: ObjectInfo) -> bool:
+    """Say whether more than the size shows two alike objects to be the same: a checksum, or an ETag that is an MD5."""
+    common = (name for name in one.checksums if name in other.checksums)
+    return any("-" not in one.checksums[name] for name in common) or ("-" not in one.etag and one.etag == other.etag)
+
+
 def status_of(error: EtlError) -> FileStatus:
-    """Return the status of a file that met ``error``; its message is the reason. A missing bucket is missing files."""
+    """Return the status of a file that met ``error``; its message is the reason."""
     match error:
-        case NotFound() | ConfigError():
+        case NotFound() | NoSuchBucket():
             return "missing"
         case PreconditionFailed():
             return "changed"
@@ -292,11 +298,11 @@ def status_of(error: EtlError) -> FileStatus:
             return "failed"
 
 
-def _stored(mapping: FileMapping, status: FileStatus, info: ObjectInfo) -> FileResult:
+def _stored(mapping: FileMapping, status: FileStatus, info: ObjectInfo, doubt: str = "") -> FileResult:
     return FileResult(
         mapping,
         status,
-        source_metadata.note(info.metadata),
+        "; ".join(filter(None, (source_metadata.note(info.metadata), doubt))),
         info.size,
         info.etag,
         _checksum(info),
