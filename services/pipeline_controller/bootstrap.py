@@ -13,6 +13,7 @@ from etl_core.errors import ConfigError
 from etl_core.settings import parse_duration
 from pipeline_controller.commands import Controller
 from pipeline_controller.reconcile import Reconcile
+from pipeline_processing.arguments import Parser, typed_as
 from pipeline_processing.cli.exits import DONE, PARTLY, guarded
 from pipeline_processing.cli.terminal import print_json, print_pairs
 from pipeline_processing.jobs.registry import discover
@@ -98,7 +99,12 @@ async def _run(  # noqa: PLR0911 - one return a command
 
 async def _begin(options: argparse.Namespace, services: ServiceHandler, job: Job) -> int:
     """Plan, and with `run` do everything after it too. All settings are looked at before anything is written."""
-    spec = job.parse(options.arguments)
+    with typed_as(
+        f"pipeline-processing controller {options.command} {job.name} --",
+        see=f"pipeline-processing run {job.name} --help",
+        before=options.own,
+    ):
+        spec = job.parse(options.arguments)
     run_id = options.run_id or choose_run_id(job, spec, services, scheduled=options.schedule_time)
     tolerance = _tolerance(options)
     if options.dry_run:
@@ -194,8 +200,8 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="pipeline-processing controller",
         description="Plan a run, scatter its items to the workers, wait for them, gather and publish.",
         epilog=_EXAMPLES,
@@ -240,13 +246,15 @@ def _parser() -> argparse.ArgumentParser:
                 "--lane", choices=get_args(LaneName), help="queue and workers (default: the run's own, else live)"
             )
         if starts:
+            command.hint = "the job's own options stand behind --"
             _add_start_options(command)
         if name in {"run", "gather", "plan"}:
             _add_end_options(command)
+        command.set_defaults(own=command.options())
     return parser
 
 
-def _add_start_options(command: argparse.ArgumentParser) -> None:
+def _add_start_options(command: Parser) -> None:
     command.add_argument(
         "--mode", choices=("fleet", "inline"), default="fleet", help="work in the fleet, or in this process"
     )
@@ -260,7 +268,7 @@ def _add_start_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--pack-max-bytes", type=int, metavar="N", help="passed on to the job: bytes in one item")
 
 
-def _add_end_options(command: argparse.ArgumentParser) -> None:
+def _add_end_options(command: Parser) -> None:
     command.add_argument(
         "--tolerate-failures", metavar="N|P%", help="failed inputs that still count as a success (default: 0)"
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from etl_core.errors import ConfigError, EtlError
 from pipeline_local.stack import Stack
+from pipeline_processing.arguments import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pipeline-processing local",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,

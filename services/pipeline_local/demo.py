@@ -22,6 +22,7 @@ from pipeline_local.commands import CommandFailed, Commands, inherited, shown
 from pipeline_local.narration import Narrator
 from pipeline_local.proof import Untrue, check
 from pipeline_local.stack import LOCK, Stack
+from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.exits import DONE, FAILED, PARTLY, guarded
 
 if TYPE_CHECKING:
@@ -290,7 +291,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pipeline-processing demo",
         description="A whole run of get_s3_files on a local stack of its own: sample data, a fleet of workers, a poison"
         " item, its redrive after a fix, and the proof that nothing was lost. Takes about half a minute.",

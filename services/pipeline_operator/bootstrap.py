@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from etl_core.errors import ConfigError
 from pipeline_operator.redrive import Redrive, Selection, Tally
 from pipeline_operator.reports import list_letters, print_tally, show_letters
+from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.exits import DONE, FAILED, PARTLY, guarded
 from pipeline_processing.cli.terminal import confirmed
 from pipeline_processing.records import Records
@@ -104,13 +105,13 @@ def _progress(tally: Tally) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pipeline-processing dlq",
         description="Look at a lane's dead letters, grouped by cause, and give them back to their queue.",
         epilog="Reading leases the letters for two minutes and gives them back; to kill a reader loses nothing.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--lane", choices=("live", "backfill"), default="live", help="which lane (default: live)")
     common.add_argument("--json", action="store_true", help="one JSON document instead of text")
 

@@ -19,6 +19,7 @@ from etl_core.lifecycle import StopSignals, leaving_within
 from etl_core.queue.lease import LeaseKeeper
 from etl_core.retry import Backoff
 from etl_core.settings import load, parse_duration
+from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.exits import DONE, FAILED, guarded
 from pipeline_processing.control import Control
 from pipeline_processing.executor import Executor
@@ -213,7 +214,7 @@ def _limits(options: argparse.Namespace, settings: Settings, processors: Mapping
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pipeline-processing worker",
         description="Work on a lane's queue until told to stop. SIGTERM or SIGINT: take no more, finish or give back"
         " what is held, exit 0; a second one: exit 130 at once.",

@@ -605,4 +605,4 @@ async def test_tolerance_given_at_the_start_holds_for_whoever_ends_the_run(
 async def test_pack_limits_are_passed_on_to_the_job(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         await start(world, TinyJob(), "--pack-max-items", "7")
-    assert "unrecognized arguments: --pack-max-items 7" in capsys.readouterr().err
+    assert "unrecognized option --pack-max-items" in capsys.readouterr().err

@@ -172,6 +172,50 @@ def test_options_alone_run_get_s3_files_and_its_usage_errors_keep_their_code(cap
     assert 2 == get_s3_files.main(["--no-such-option-of-the-job"])
 
 
+WRONG = "error: unrecognized option --agnecy-id (did you mean --agency-id?)\nsee pipeline-processing%s --help\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "argv", "see"),
+    [
+        (main, ["run", "get_s3_files", "--"], " run get_s3_files"),
+        (main, ["run", "get_s3_files"], " run get_s3_files"),
+        (main, [], " run get_s3_files"),
+        (get_s3_files.main, [], "-get-s3-files"),
+    ],
+)
+def test_a_wrong_option_is_one_line_with_what_was_meant_and_the_help_of_what_was_typed(
+    call: Callable[[Sequence[str]], int], argv: Sequence[str], see: str, capsys: Out
+) -> None:
+    assert 2 == call([*argv, "--agnecy-id", "10"])
+    assert ("", WRONG % see) == capsys.readouterr()
+
+
+def test_a_job_s_options_may_stand_on_both_sides_of_the_dashes(capsys: Out) -> None:
+    assert 2 == main(["run", "get_s3_files", "--json", "--", "--agnecy-id=10"])
+    assert ("", WRONG % " run get_s3_files") == capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("argv", "line", "see"),
+    [
+        (["--dryrun"], "--dryrun (did you mean --dry-run?)", "controller run"),
+        (["--agency-id=1"], "--agency-id (the job's own options stand behind --)", "controller run"),
+        (["--", "--tolerate-failures", "2"], "--tolerate-failures (it stands before --)", "run get_s3_files"),
+    ],
+)
+def test_the_controller_tells_its_own_options_from_the_job_s(
+    argv: Sequence[str], line: str, see: str, capsys: Out
+) -> None:
+    assert 2 == main(["controller", "run", "get_s3_files", *argv])
+    assert ("", f"error: unrecognized option {line}\nsee pipeline-processing {see} --help\n") == capsys.readouterr()
+
+
+def test_a_word_too_many_is_named(capsys: Out) -> None:
+    assert 2 == main(["jobs", "all"])
+    assert ("", "error: unexpected argument all\nsee pipeline-processing jobs --help\n") == capsys.readouterr()
+
+
 @pytest.mark.parametrize("module", ["data_pipeline.cli.main", "data_pipeline.cli.get_s3_files"])
 def test_the_old_names_work_and_say_the_new_one_on_stderr(module: str) -> None:
     ran = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, check=False)

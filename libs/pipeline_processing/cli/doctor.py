@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 from collections import Counter
 from dataclasses import asdict
@@ -10,12 +9,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError
+from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.checks import SUBJECTS, Check, Request, examine
 from pipeline_processing.cli.exits import DONE, FAILED, MEANINGS, USAGE
 from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
 from pipeline_processing.service_handler import ServiceHandler
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 PATIENCE: Final = 20.0
@@ -81,7 +82,7 @@ async def _examine(services: ServiceHandler, options: argparse.Namespace) -> lis
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pipeline-processing doctor",
         description="Check the settings, reach each service, try what may be done there, and refuse unsafe sets.",
         epilog="It writes one object of its own into the control bucket, and removes it. It touches no message.",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from etl_core.errors import ConfigError
 from pipeline_processing import __version__
+from pipeline_processing.arguments import Parser, typed_as
 from pipeline_processing.cli import get_s3_files
 from pipeline_processing.cli.exits import DONE, MEANINGS, USAGE, guarded
 from pipeline_processing.cli.terminal import print_json, print_table
@@ -76,7 +77,9 @@ def _dispatch(argv: list[str]) -> int:
         print(f"pipeline-processing {__version__}")
         return DONE
     if name.startswith("-"):
-        return get_s3_files.main(argv)
+        job = f"run {get_s3_files.JOB_NAME}"
+        with typed_as("pipeline-processing", see=f"pipeline-processing {job} --help"):
+            return get_s3_files.run(argv)
     return _command(name)(rest)
 
 
@@ -136,7 +139,7 @@ def _help() -> str:
 
 
 def _run(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pipeline-processing run",
         description="Run a job inline, in this process.",
         epilog="The job's own options: pipeline-processing run JOB -- --help",
@@ -147,11 +150,14 @@ def _run(argv: Sequence[str]) -> int:
         parser.parse_args(argv[:1])
     entry = discover().entry(argv[0].replace("-", "_"))
     rest = list(argv[1:])
-    return entry.entrypoint(rest[1:] if rest[:1] == ["--"] else rest)
+    if "--" in rest:  # all are the job's, on both sides of it
+        rest.remove("--")
+    with typed_as(f"pipeline-processing run {entry.name}"):
+        return entry.entrypoint(rest)
 
 
 def _jobs(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pipeline-processing jobs",
         description="List every job. Faulty modules are named on stderr, with exit code 2; they hide no other job.",
     )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.exits import DONE
 from pipeline_processing.scaffold import checkout, render, write
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 
@@ -37,7 +38,7 @@ next
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pipeline-processing new-job",
         description="Write a new job, its processor and its test from a template: they run and pass make check.",
     )

@@ -7,6 +7,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import AccessDenied, ConfigError, NotFound
+from pipeline_processing.arguments import Parser
 from pipeline_processing.packing import parse_size
 
 if TYPE_CHECKING:
@@ -217,10 +218,10 @@ async def _has_objects(store: ObjectStore, prefix: str) -> bool:
     return False
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Return the parser of what makes a run's spec."""
-    parser = argparse.ArgumentParser(
-        prog="pipeline-processing-get-s3-files",
+    parser = Parser(
+        prog=f"pipeline-processing run {NAME}",
         description="Copy agencies' attachments, write a manifest of them, export employment histories as CSV.",
         allow_abbrev=False,
     )
@@ -303,7 +304,7 @@ def main(argv: Sequence[str]) -> int:
     return asyncio.run(run())
 
 
-def _with_run_options(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def _with_run_options(parser: Parser) -> Parser:
     run = parser.add_argument_group("the run")
     run.add_argument("--run-id", metavar="ID", help="resume this run, or give a new one its name")
     run.add_argument(
