@@ -7,6 +7,7 @@ Region, credentials and endpoint are the SDK's own business (``AWS_DEFAULT_REGIO
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from http import HTTPStatus
@@ -104,6 +105,8 @@ _ON_THE_WIRE: Final[tuple[tuple[tuple[type[BaseException], ...], type[EtlError]]
     ((aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError), Unreachable),
     ((boto.HTTPClientError, boto.IncompleteReadError, aiohttp.ClientError, OSError), ReplyLost),
 )  # fmt: skip
+
+_BAD_BUCKET: Final = re.compile(r'Invalid bucket name "([^"]*)"')
 
 
 class _SingleShotSession(AIOHTTPSession):
@@ -210,6 +213,13 @@ def translate(error: BaseException, *, what: str) -> EtlError:
             return ConfigError(str(error), where=what, way_out=way_out)
     if (cause := _cause(error)) is not None:
         return translate(cause, what=what)
+    if isinstance(error, boto.ParamValidationError) and (name := _BAD_BUCKET.search(str(error))):
+        way_out = "name an existing bucket: 3 to 63 of a-z, 0-9, dots and dashes"
+        return ConfigError(f"{name[1]!r} can not be a bucket's name", where=what, way_out=way_out)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return Unreachable(
+            f"{what}: no connection to {error.host}:{error.port} (is it up? AWS_ENDPOINT_URL says where, if it is set)"
+        )
     kind = next((kind for kinds, kind in _ON_THE_WIRE if isinstance(error, kinds)), Permanent)
     return kind(f"{what}: {str(error) or type(error).__name__}")
 

@@ -174,7 +174,9 @@ class ServiceHandler:
             from etl_core.database import Database  # noqa: PLC0415 - asyncpg is the optional extra `db`
 
             self._database = Database(
-                url.get_secret_value(), statement_cache_size=self.settings.database_statement_cache
+                url.get_secret_value(),
+                statement_cache_size=self.settings.database_statement_cache,
+                variable="PIPELINE_DATABASE_URL",
             )
             self._stack.push_async_callback(self._database.aclose)
         return self._database

@@ -31,7 +31,7 @@ WHAT = "s3://bucket/key"
 
 def answered(code: str, status: int = 400, **headers: str) -> ClientError:
     meta = {"HTTPStatusCode": status, "HTTPHeaders": headers}
-    return ClientError({"Error": {"Code": code, "Message": "why"}, "ResponseMetadata": meta}, "Op")  # type: ignore[arg-type, typeddict-item]
+    return ClientError({"Error": {"Code": code, "Message": "why"}, "ResponseMetadata": meta}, "Op")  # type: ignore[typeddict-item] # the stubs want every field of a reply
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,21 @@ def test_a_fault_on_the_way_tells_whether_the_request_may_have_taken_effect(
     error: BaseException, kind: type[EtlError]
 ) -> None:
     assert kind is type(translate(error, what=WHAT))
+
+
+def test_an_endpoint_that_is_down_is_named_with_the_variable_that_says_where() -> None:
+    expected = f"{WHAT}: no connection to x:80 (is it up? AWS_ENDPOINT_URL says where, if it is set)"
+    assert expected == str(translate(sdk(boto.EndpointConnectionError, REFUSED), what=WHAT))
+
+
+def test_what_can_be_no_bucket_is_a_matter_of_configuration() -> None:
+    report = 'Invalid bucket name "Bad Bucket!": Bucket name must match the regex "^[a-z]$"'
+    error = translate(boto.ParamValidationError(report=report), what=WHAT)
+    assert isinstance(error, ConfigError)
+    assert (
+        "'Bad Bucket!' can not be a bucket's name (name an existing bucket: 3 to 63 of a-z, 0-9, dots and dashes)"
+        == str(error).removeprefix(f"{WHAT}: ")
+    )  # fmt: skip
 
 
 def test_the_sdk_s_error_stays_as_the_cause() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import asyncpg
 
@@ -37,7 +38,8 @@ _SESSION: Final = {
 class Database:
     """One database. No call connects before it needs to; `aclose` ends all connections.
 
-    Behind PgBouncer in transaction mode ``statement_cache_size`` must be 0.
+    Behind PgBouncer in transaction mode ``statement_cache_size`` must be 0. ``variable`` is what its user set ``url``
+    by.
     """
 
     def __init__(
@@ -47,8 +49,10 @@ class Database:
         statement_cache_size: int = 100,
         max_connections: int = 10,
         connect_timeout: float = 10.0,
+        variable: str = "the database URL",
     ) -> None:
         self._url = url
+        self._variable = variable
         self._statement_cache_size = statement_cache_size
         self._max_connections = max_connections
         self._connect_timeout = connect_timeout
@@ -110,7 +114,7 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        with _connecting():
+        with _connecting(_place(self._url), self._variable):
             pool = await self._opened()
             connection = await pool.acquire()
         try:
@@ -134,17 +138,30 @@ class Database:
 
 
 @contextmanager
-def _connecting() -> Iterator[None]:
+def _connecting(place: str, variable: str) -> Iterator[None]:
     """Translate on the way in: here any OSError is the network's, any ValueError the URL's."""
     try:
         with _talking():
             yield
-    except OSError as error:
-        raise Unreachable(f"the database takes no connection: {type(error).__name__}") from error
+    except (OSError, Unreachable) as error:
+        vendor = error.__cause__ if isinstance(error, Unreachable) else error
+        told = f" ({error})" if getattr(vendor, "sqlstate", None) else ""
+        raise Unreachable(f"{place}: takes no connection{told} (is it up? {variable} says where)") from vendor
     except ValueError:
         raise ConfigError(
             "the database URL is not one", where="database", way_out=URL_FORM
         ) from None  # it quotes the URL, and so a password
+
+
+def _place(url: str) -> str:
+    """Return where the database is, without anything that may be of its password."""
+    try:
+        there = urlsplit(url).netloc
+    except ValueError:
+        return "database"
+    user, at, address = there.rpartition("@")
+    is_plain = url.count("@") == len(at) and "@" not in user
+    return f"database {address}" if is_plain and address else "database"
 
 
 @contextmanager
