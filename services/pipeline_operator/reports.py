@@ -74,8 +74,9 @@ async def show_letters(
                 print()
             _print_document(document)
     if not documents:
-        way_out = "" if run_id else "; with --run-id an item is looked up there too"
-        print(f"error: no dead letter in {lane.dead_letters.name} is about {target}{way_out}", file=sys.stderr)
+        way_out = f"`pipeline-processing dlq list --lane {lane.name}` lists what there is"
+        way_out += "" if run_id else "; with --run-id an item is looked up in its run too"
+        print(f"error: no dead letter in {lane.dead_letters.name} is about {target} ({way_out})", file=sys.stderr)
         return FAILED
     return DONE
 
