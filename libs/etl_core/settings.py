@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from datetime import timedelta
-from typing import Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from pydantic import BeforeValidator, ValidationError
 from pydantic_settings import BaseSettings
 
 from etl_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
@@ -29,6 +33,14 @@ def parse_duration(value: object) -> object:
     return value
 
 
+def unknown(kind: type[BaseSettings], names: Iterable[str], *, known: Collection[str] = ()) -> dict[str, str]:
+    """Return those of ``names`` that have the settings' prefix and set nothing, each with what was meant, or ""."""
+    prefix = str(kind.model_config.get("env_prefix", "")).upper()
+    fields = {f"{prefix}{name}".upper() for name in kind.model_fields} | set(known)
+    strangers = sorted(name for name in names if name.startswith(prefix) and name not in fields)
+    return {name: next(iter(difflib.get_close_matches(name, fields, n=1, cutoff=0.8)), "") for name in strangers}
+
+
 S = TypeVar("S", bound=BaseSettings)
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
@@ -42,7 +54,8 @@ def load(kind: type[S], **overrides: Any) -> S:  # noqa: ANN401 - the fields' ow
     except ValidationError as error:
         prefix = str(kind.model_config.get("env_prefix", ""))
         faults = [
-            f"{prefix}{'_'.join(str(part) for part in fault['loc'])}".upper() + f": {fault['msg']}"
+            f"{prefix}{'_'.join(str(part) for part in fault['loc'])}".upper()
+            + f": {fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors()
         ]
-        raise ConfigError("; ".join(faults), where="settings", way_out="set these environment variables") from None
+        raise ConfigError("; ".join(faults), where="settings", way_out="correct these environment variables") from None

@@ -11,6 +11,7 @@ from etl_core.errors import AccessDenied, ConfigError, Unreachable
 from etl_core.objects import ObjectInfo
 from etl_core.objects.memory import MemoryBuckets, MemoryStore
 from etl_core.queue.memory import MemoryQueue
+from etl_core.settings import load
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_processing.cli import doctor
 from pipeline_processing.cli.checks import Check, Request, examine
@@ -229,3 +230,20 @@ def test_all_faulty_settings_are_told_at_once(
 
     messages = [check["message"] for check in orjson.loads(capsys.readouterr().out)["checks"]]
     assert ["PIPELINE_LEASE", "PIPELINE_MAX_ATTEMPTS"] == [message.partition(":")[0] for message in messages]
+
+
+def test_a_variable_that_sets_nothing_is_a_warning_with_what_was_meant() -> None:
+    names = ["PIPELINE_LAESE", "PIPELINE_LEASE", "PIPELINE_LOCAL_DIR", "PIPELINE_TOOLS_DIR", "PIPELINE_XYZZY", "HOME"]
+    found = {check.subject: (check.state, check.way_out) for check in doctor.strangers(names)}
+    assert {
+        "settings PIPELINE_LAESE": ("warning", "did you mean PIPELINE_LEASE?"),
+        "settings PIPELINE_XYZZY": ("warning", "unset it"),
+    } == found
+
+
+def test_a_wrong_setting_is_said_without_the_validator_s_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_LEASE", "soon")
+    with pytest.raises(ConfigError) as failure:
+        load(Settings)
+    expected = "settings: PIPELINE_LEASE: 'soon' is not a duration such as 90s, 5m, 2h or 14d"
+    assert f"{expected} (correct these environment variables)" == str(failure.value)

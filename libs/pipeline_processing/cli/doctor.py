@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError
+from etl_core.settings import unknown
 from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.checks import SUBJECTS, Check, Request, examine
 from pipeline_processing.cli.exits import DONE, FAILED, MEANINGS, USAGE
 from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
 from pipeline_processing.service_handler import ServiceHandler
+from pipeline_processing.settings import Settings
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+_OURS: Final = ("PIPELINE_LOCAL_DIR", "PIPELINE_TOOLS_DIR")
+"""Variables of the local stack, which are no settings."""
 PATIENCE: Final = 20.0
 """Seconds that one check may take before its service counts as down."""
 
@@ -32,7 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         checks = [Check("settings", "fault", fault, error.way_out) for fault in error.what.split("; ")]
     else:
         checks = asyncio.run(_examine(services, options))
-    return report(checks, as_json=options.json)
+    return report([*checks, *strangers(os.environ)], as_json=options.json)
+
+
+def strangers(names: Iterable[str]) -> list[Check]:
+    """Warn of each variable that looks like a setting and is none: a misspelt one leaves the default in force."""
+    return [
+        Check(
+            f"settings {name}", "warning", "no setting has this name", f"did you mean {meant}?" if meant else "unset it"
+        )
+        for name, meant in unknown(Settings, names, known=_OURS).items()
+    ]
 
 
 def report(checks: Sequence[Check], *, as_json: bool) -> int:
