@@ -89,5 +89,5 @@ class Settings(BaseSettings):
         default="info", description="Least severe level that is logged."
     )
     log_format: Literal["json", "console"] = Field(
-        default="json", description="One JSON object a line, or text for a terminal."
+        default="json", description="`json`: one object a line; `console`: text for a terminal."
     )
