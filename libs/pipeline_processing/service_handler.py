@@ -18,13 +18,14 @@ from etl_core.settings import load
 from pipeline_processing.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from etl_core.aws import AwsClients
     from etl_core.database import Database
     from etl_core.objects import ObjectStore
     from etl_core.queue import Queue
+    from pipeline_processing.model import Processor
     from pipeline_processing.repositories.attachments import AttachmentRepository
     from pipeline_processing.repositories.employment_history import EmploymentHistoryRepository
 
@@ -43,8 +44,8 @@ class Lane:
 class ServiceHandler:
     """Make each part once, on first use, and close it on exit.
 
-    Give a part to the constructor and it is used instead of the real one: ``stores`` and
-    ``queues`` map a bucket's or queue's name to an adapter.
+    Give a part to the constructor and it is used instead of the real one, and not closed: ``stores`` and ``queues`` map
+    a bucket's or queue's name to an adapter, ``processors`` a processor's name to it.
     """
 
     def __init__(
@@ -54,7 +55,11 @@ class ServiceHandler:
         clock: Clock | None = None,
         stores: Callable[[str], ObjectStore] | None = None,
         queues: Callable[[str], Queue] | None = None,
+        aws: AwsClients | None = None,
         database: Database | None = None,
+        attachments: AttachmentRepository | None = None,
+        employment_history: EmploymentHistoryRepository | None = None,
+        processors: Mapping[str, Processor] | None = None,
         jitter: Callable[[], float] = random.random,
         nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
@@ -63,8 +68,11 @@ class ServiceHandler:
         self.jitter, self.nonce = jitter, nonce
         self._make_store = stores
         self._make_queue = queues
+        self._aws = aws
         self._database = database
-        self._aws: AwsClients | None = None
+        self._attachments = attachments
+        self._employment_history = employment_history
+        self._processors = dict(processors or {})
         self._stores: dict[str, ObjectStore] = {}
         self._queues: dict[str, Queue] = {}
         self._stack = AsyncExitStack()
@@ -184,15 +192,47 @@ class ServiceHandler:
     @property
     def attachments(self) -> AttachmentRepository:
         """Return the repository of attachments and agencies."""
-        from pipeline_processing.repositories.attachments import AttachmentRepository  # noqa: PLC0415 - see database
+        if self._attachments is None:
+            from pipeline_processing.repositories.attachments import (  # noqa: PLC0415 - see database
+                AttachmentRepository,
+            )
 
-        return AttachmentRepository(self.database, queries_dir=self.settings.queries_dir)
+            self._attachments = AttachmentRepository(self.database, queries_dir=self.settings.queries_dir)
+        return self._attachments
 
     @property
     def employment_history(self) -> EmploymentHistoryRepository:
         """Return the repository of employment histories."""
-        from pipeline_processing.repositories.employment_history import (  # noqa: PLC0415 - see database
-            EmploymentHistoryRepository,
+        if self._employment_history is None:
+            from pipeline_processing.repositories.employment_history import (  # noqa: PLC0415 - see database
+                EmploymentHistoryRepository,
+            )
+
+            self._employment_history = EmploymentHistoryRepository(self.database, queries_dir=self.settings.queries_dir)
+        return self._employment_history
+
+    @property
+    def s3_files(self) -> Processor:
+        """Return the processor that copies packs of files."""
+        from pipeline_processing.processors import s3_files  # noqa: PLC0415 - pydantic's adapters take a while
+
+        return self._processor(
+            s3_files.NAME, lambda: s3_files.S3FileProcessor(s3_files.S3Config(), self.store, self.clock)
         )
 
-        return EmploymentHistoryRepository(self.database, queries_dir=self.settings.queries_dir)
+    @property
+    def employment_history_export(self) -> Processor:
+        """Return the processor that exports employment histories; it needs the database once it has work."""
+        from pipeline_processing.processors import employment_history as history  # noqa: PLC0415 - see s3_files
+
+        return self._processor(
+            history.NAME,
+            lambda: history.EmploymentHistoryProcessor(
+                history.EmploymentHistoryConfig(), lambda: self.employment_history, self.store, self.clock
+            ),
+        )
+
+    def _processor(self, name: str, make: Callable[[], Processor]) -> Processor:
+        if name not in self._processors:
+            self._processors[name] = make()
+        return self._processors[name]

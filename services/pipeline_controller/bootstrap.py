@@ -112,6 +112,10 @@ async def _begin(options: argparse.Namespace, services: ServiceHandler, job: Job
             job, spec, run_id
         )
     if options.mode == "inline":
+        if options.command != "run":
+            raise ConfigError(
+                "a run within one process is not planned alone", where="--mode inline", way_out="use it with `run`"
+            )
         return await run_inline(
             job,
             spec,

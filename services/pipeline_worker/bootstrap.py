@@ -24,6 +24,7 @@ from pipeline_processing.cli.exits import DONE, FAILED, guarded
 from pipeline_processing.control import Control
 from pipeline_processing.executor import Executor
 from pipeline_processing.jobs.registry import discover
+from pipeline_processing.layout import runs_prefix
 from pipeline_processing.messages import Claim
 from pipeline_processing.runs import Cancellations
 from pipeline_processing.safety import unsafe
@@ -72,6 +73,7 @@ async def _work(options: argparse.Namespace) -> None:
         limits = _limits(options, settings, processors)
         queue, dead_letters = await _queues(options, services)
         await _refuse_unsafe(settings, queue, dead_letters)
+        await _reach_the_records(services)
         measures = Measures()
         policy = await queue.policy()
         consumer = wire(
@@ -167,6 +169,14 @@ async def _refuse_unsafe(settings: Settings, queue: Queue, dead_letters: Queue) 
             where=f"queue {queue.name}",
             way_out="; ".join(fault.fix for fault in faults),
         )
+
+
+async def _reach_the_records(services: ServiceHandler) -> None:
+    """Raise before the first delivery what would else leave each one unrecorded: no control bucket, or denied."""
+    async for _ in services.control.list(runs_prefix(services.settings.control_prefix)):
+        break
+    if services.settings.database_url is None:
+        log.warning("settings.doubtful", rule="no-database", way_out="set PIPELINE_DATABASE_URL where jobs need it")
 
 
 def _resolver(control: Control) -> Callable[[ItemMessage], Awaitable[Item]]:

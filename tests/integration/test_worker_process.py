@@ -236,6 +236,7 @@ def test_the_probes_tell_a_working_worker_from_a_draining_one(fleet: Fleet) -> N
         ((), {"PIPELINE_MAX_ATTEMPTS": "0", "PIPELINE_LEASE": "soon"}, "PIPELINE_LEASE"),
         ((), {"PIPELINE_LIVE_QUEUE": "no-such-queue"}, "no-such-queue"),
         ((), {"PIPELINE_CONTROL_BUCKET": ""}, "PIPELINE_CONTROL_BUCKET"),
+        ((), {"PIPELINE_CONTROL_BUCKET": "no-such-bucket"}, "no-such-bucket"),
         (("--lane", "backfill"), {"PIPELINE_BACKFILL_QUEUE": ""}, "PIPELINE_BACKFILL_QUEUE"),
         (("--processor-concurrency", "nab=2"), {}, "did you mean nap?"),
         (("--processor-concurrency", "nap=0"), {}, "NAME=N"),

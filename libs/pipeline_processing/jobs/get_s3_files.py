@@ -96,17 +96,7 @@ class GetS3Files:
 
     def processors(self, services: ServiceHandler) -> Sequence[Processor]:
         """Return the processors of this job's items."""
-        from pipeline_processing.processors import employment_history, s3_files  # noqa: PLC0415 - discovery stays light
-
-        return (
-            s3_files.S3FileProcessor(s3_files.S3Config(), services.store, services.clock),
-            employment_history.EmploymentHistoryProcessor(
-                employment_history.EmploymentHistoryConfig(),
-                lambda: services.employment_history,
-                services.store,
-                services.clock,
-            ),
-        )
+        return (services.s3_files, services.employment_history_export)
 
     async def publish(
         self, run_id: str, spec: Mapping[str, Json], results: AsyncIterator[Gathered], services: ServiceHandler
