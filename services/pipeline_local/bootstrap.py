@@ -22,6 +22,9 @@ An S3 and SQS endpoint and a Postgres on loopback ports, with the product's buck
 
 Objects and rows survive everything, a kill -9 of any process included. Messages survive `down`; those in the queues
 when the endpoint is killed are lost: the next `up` makes the queues anew, and `controller reconcile` re-enqueues.
+
+The endpoint's own packages (some 70 MB) are installed once, in ~/.cache/pipeline-processing; all stacks share them.
+PIPELINE_TOOLS_DIR puts them elsewhere. `reset` leaves them there; the folder may be removed while no stack is up.
 """
 ACTIONS = {
     "up": "start what does not run, make buckets, queues and schema, print the environment",
