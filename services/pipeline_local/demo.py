@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from etl_core.clock import SystemClock
 from etl_core.errors import ConfigError
-from pipeline_local import proof, sample
+from pipeline_local import postgres, proof, sample
 from pipeline_local.commands import CommandFailed, Commands, inherited, shown
 from pipeline_local.narration import Narrator
 from pipeline_local.proof import Untrue, check
@@ -124,8 +124,8 @@ class Demo:
             )
 
     def _start_workers(self) -> None:
-        command = ["worker", "--queue", "live"]
-        with self._narrator.step(f"Worker processes: {self._workers}", f"{shown(command)} &"):
+        command = ["worker", "--lane", "live"]
+        with self._narrator.step(f"Worker processes: {self._workers}", *[f"{shown(command)} &"] * self._workers):
             for number in range(1, self._workers + 1):
                 self._cli.start(f"worker-{number}", command)
 
@@ -181,7 +181,7 @@ class Demo:
 
     def _mend_the_row(self) -> None:
         statement = f"update employment_history set start_date = '{sample.MENDED_DATE}' where id = {sample.POISON_ROW}"  # noqa: S608 - shown, not run
-        with self._narrator.step("The fix", f'psql "$PIPELINE_DATABASE_URL" -c "{statement}"') as step:
+        with self._narrator.step("The fix", f'{_psql()} "$PIPELINE_DATABASE_URL" -c "{statement}"') as step:
             changed = asyncio.run(sample.mend_row(self._environment["PIPELINE_DATABASE_URL"]))
             check("rows changed", "UPDATE 1", changed)
             step.found = "the row has a date now"
@@ -223,9 +223,11 @@ class Demo:
             step.found = "exit code 0 each"
 
     def _conclude(self, found: proof.Found) -> None:
-        self._narrator.table(("inputs of", *proof.STATES, "conserved"), proof.conservation(self._report()))
+        self._narrator.table(proof.COLUMNS, proof.conservation(self._report()))
         where = "left up" if self._keeps else "gone now; --keep leaves them"
-        self._narrator.table(("what", f"where ({where})"), found.places)
+        self._narrator.note(f"\nwhere ({where})")
+        for what, place in found.places:  # no table: it would break names in two
+            self._narrator.note(f"{what:<10}{place}")
         if not self._keeps:
             return
         page = self._stack.notes / "report.html"
@@ -244,6 +246,12 @@ def _attachments(report: Mapping[str, Json]) -> dict[str, int]:
     outcomes = {name: count for name, count in report["outcomes"].items() if name not in {"exported", "empty"}}
     outcomes["copied"] = outcomes.get("copied", 0) + outcomes.pop("skipped", 0)
     return outcomes
+
+
+def _psql() -> str:
+    """Return the psql to type: the stack's own, with its whole path, where the machine has none."""
+    own = postgres.binaries_folder() / "bin" / "psql"
+    return "psql" if shutil.which("psql") or not own.exists() else shlex.quote(str(own))
 
 
 def _forget_deployment() -> None:

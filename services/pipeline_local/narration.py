@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _NARROW: Final = 120
 _MARGIN: Final = 5
+_WORD: Final = re.compile(r"(?:'[^']*'|[^\s'])+")
 
 
 @dataclass(slots=True)
@@ -44,12 +46,12 @@ class Narrator:
         """
         self._number += 1
         step, begun = Step(title), self._clock.monotonic()
-        with self._spinner(title):
-            try:
+        try:
+            with self._spinner(title):
                 yield step
-            except BaseException:
-                self._say(f"{title}: not done", self._clock.monotonic() - begun, commands, mark="✗")
-                raise
+        except BaseException:  # said once the spinner is gone: both would write into one line
+            self._say(f"{title}: not done", self._clock.monotonic() - begun, commands, mark="✗")
+            raise
         text = f"{title}: {step.found}" if step.found else title
         self._say(text, self._clock.monotonic() - begun, commands, mark="✓")
 
@@ -86,6 +88,7 @@ class Narrator:
         from rich.table import Table  # noqa: PLC0415 - see _spinner
         from rich.text import Text  # noqa: PLC0415 - see _spinner
 
+        self._out.write("\r\x1b[2K")  # the terminal's own ^C stands there after an interrupt
         console = Console(file=self._out, highlight=False)
         line = Table.grid(padding=(0, 1), expand=True)
         line.add_column(width=1)
@@ -95,5 +98,16 @@ class Narrator:
         line.add_row(Text(mark, "green" if mark == "✓" else "red"), str(self._number), Text(text), f"{seconds:.1f} s")
         console.print(line, width=min(console.width, _NARROW))
         for command in commands:
-            # Not wrapped by us: what is copied from the terminal must be one line.
-            console.print(Text(f"{'':{_MARGIN}}$ {command}", "cyan"), soft_wrap=True)
+            for line_of_it in folded(command, console.width - _MARGIN - 4):
+                console.print(Text(f"{'':{_MARGIN}}{line_of_it}", "cyan"), soft_wrap=True)
+
+
+def folded(command: str, width: int) -> list[str]:
+    """Return ``command`` in lines that a shell takes for one; no word is broken, and none between single quotes."""
+    lines = ["$"]
+    for word in _WORD.findall(command):
+        if len(lines[-1]) + len(word) + 1 > width and lines[-1].strip() not in {"$", ""}:
+            lines[-1] += " \\"
+            lines.append("   ")
+        lines[-1] += f" {word}"
+    return lines

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pipeline_processing.model import Json
 
-STATES: Final = ("planned", "done", "skipped", "dead", "pending")
+COLUMNS: Final = ("inputs of", "planned", "done", "failed", "skipped", "dead", "pending", "conserved")
 READS_AT_ONCE: Final = 8
 
 
@@ -75,12 +75,17 @@ def read_report(environment: Mapping[str, str], run_id: str) -> dict[str, Json]:
 
 
 def conservation(report: Mapping[str, Json]) -> list[tuple[object, ...]]:
-    """Return the rows of the table that shows, per agency and in all, that planned is the sum of the others."""
+    """Return the rows, under COLUMNS, that show per agency and in all that planned is the sum of the others."""
     balances = [(agency["agency_id"], agency) for agency in report["agencies"]] + [("all", report["total"])]
-    return [
-        (name, *(balance[state]["inputs"] for state in STATES), "yes" if balance["is_conserved"] else "NO")
-        for name, balance in balances
-    ]
+    rows: list[tuple[object, ...]] = []
+    for name, balance in balances:
+        planned, done, skipped, dead, pending = (
+            balance[state]["inputs"] for state in ("planned", "done", "skipped", "dead", "pending")
+        )
+        failed = balance["failed_inputs"]  # these belong to items that are done all the same
+        conserved = "yes" if balance["is_conserved"] else "NO"
+        rows.append((name, planned, done - failed, failed, skipped, dead, pending, conserved))
+    return rows
 
 
 def compare(environment: Mapping[str, str], expected: Expectations, run_id: str) -> Found:
