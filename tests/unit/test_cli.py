@@ -1,11 +1,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import orjson
 import pytest
+import structlog
 
 import data_pipeline.cli.get_s3_files
 import data_pipeline.cli.main
@@ -17,6 +18,13 @@ from pipeline_processing.cli.main import main
 from pipeline_processing.cli.terminal import confirmed, print_pairs, print_table
 
 Out = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command that gets as far as its services sends the logs to the captured stderr, which closes."""
+    yield
+    structlog.reset_defaults()
 
 
 def _raising(error: BaseException) -> Callable[[], int]:
