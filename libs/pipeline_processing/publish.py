@@ -58,15 +58,19 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A run after its gather; ``report`` is None only for a cancelled one."""
+    """A run after its gather; ``report`` is None only for a cancelled one.
+
+    ``pending`` counts items that were given another chance after the run was over: late items, yet to be published.
+    """
 
     run: Run
     report: Report | None
+    pending: int = 0
 
     @property
     def exit_code(self) -> int:
         """Return 0 for a success, 3 for anything less."""
-        return DONE if self.run.state == "published" else PARTLY
+        return DONE if self.run.state == "published" and not self.pending else PARTLY
 
 
 @dataclass(slots=True)
@@ -159,7 +163,7 @@ class Publisher:
         if _is_settled(run, survey, allowed):
             report = await self._standing_report(run)
             if report is not None:
-                return Finished(run, report)
+                return Finished(run, report, survey.total.pending.items)
             # A run that was published is published again: that changes nothing, and says what the report is to say.
             account = await self._account(run_id, manifest, publish_for=run if run.commits else None)
         else:
@@ -168,7 +172,7 @@ class Publisher:
         latest = await self._control.runs.load(run_id)
         if latest.revision != run.revision:
             raise Superseded(latest)
-        return Finished(run, report)
+        return Finished(run, report, account.conservation.total.pending.items)
 
     async def _end(
         self, run: Run, manifest: Manifest, survey: Conservation, tolerance: Tolerance
@@ -253,7 +257,11 @@ class Publisher:
                 raise Superseded(await self._control.runs.load(run.run_id))
         except (PreconditionFailed, ReplyLost) as error:
             # Either way what stands there now tells: our own revision, or another's that is looked at anew.
-            if _revision((await store.get(key)).body) != run.revision:
+            try:
+                stands = _revision((await store.get(key)).body)
+            except NotFound:
+                raise Transient(f"{key} was not written: the request was lost") from error
+            if stands != run.revision:
                 raise Superseded(await self._control.runs.load(run.run_id)) from error
 
     async def _raise_flag(self, run: Run, layout: RunLayout) -> None:

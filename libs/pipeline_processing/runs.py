@@ -66,6 +66,8 @@ class Run:
     revision: int = 1
     lane: str | None = None
     """The lane that the run was meant for when it was created; None for a run within one process."""
+    is_plan_only: bool = False
+    """Whether it was planned alone: nothing is sent before somebody asks for it."""
     scatters: int = 0
     """How many scatters have begun."""
     tolerance: str = "0"
@@ -142,10 +144,11 @@ class Runs:
         code_version: str,
         lane: str | None = None,
         tolerance: str = "0",
+        is_plan_only: bool = False,
     ) -> Run:
         """Create the run, or resume it; ConfigError where the id is another job's or another specification's.
 
-        ``lane`` and ``tolerance`` are a new run's; one that is resumed keeps its own.
+        ``lane``, ``tolerance`` and ``is_plan_only`` are a new run's; one that is resumed keeps its own.
         """
         now = self._clock.now().isoformat()
         run = Run(
@@ -158,6 +161,7 @@ class Runs:
             code_version,
             lane=lane,
             tolerance=tolerance,
+            is_plan_only=is_plan_only,
             entered={"planning": now},
         )
         body = run.encode()

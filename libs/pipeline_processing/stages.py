@@ -55,6 +55,7 @@ async def plan_run(
     run_id: str,
     lane: str | None = None,
     tolerance: Tolerance | None = None,
+    is_plan_only: bool = False,
 ) -> tuple[Run, Manifest]:
     """Create or resume the run and freeze its items, once; ConfigError where it is cancelled or another's.
 
@@ -70,6 +71,7 @@ async def plan_run(
         code_version=__version__,
         lane=lane,
         tolerance=tolerance.text if tolerance else "0",
+        is_plan_only=is_plan_only,
     )
     if run.state == "planning":
         manifests = control.manifests(run_id)

@@ -126,8 +126,11 @@ async def _begin(options: argparse.Namespace, services: ServiceHandler, job: Job
         )
     controller = Controller(services, open_control(services), options.json)
     lane = await services.lane(options.lane or "live")
-    run, manifest = await controller.plan(job, spec, run_id, lane, tolerance or Tolerance.parse("0"))
-    if options.command == "plan":
+    is_plan_only = options.command == "plan"
+    run, manifest = await controller.plan(
+        job, spec, run_id, lane, tolerance or Tolerance.parse("0"), is_plan_only=is_plan_only
+    )
+    if is_plan_only:
         return _say(options, {"run_id": run_id, "state": run.state, "items": manifest.items, "inputs": manifest.inputs})
     if manifest.items:
         run, sent = await controller.scatter(run, manifest, lane)

@@ -47,13 +47,27 @@ class Controller:
     json_output: bool = False
 
     async def plan(
-        self, job: Job, spec: Mapping[str, Json], run_id: str, lane: Lane, tolerance: Tolerance
+        self,
+        job: Job,
+        spec: Mapping[str, Json],
+        run_id: str,
+        lane: Lane,
+        tolerance: Tolerance,
+        *,
+        is_plan_only: bool = False,
     ) -> tuple[Run, Manifest]:
         """Create or resume the run and freeze its items."""
 
         async def step() -> tuple[Run, Manifest]:
             return await plan_run(
-                job, spec, self.services, self.control, run_id=run_id, lane=lane.name, tolerance=tolerance
+                job,
+                spec,
+                self.services,
+                self.control,
+                run_id=run_id,
+                lane=lane.name,
+                tolerance=tolerance,
+                is_plan_only=is_plan_only,
             )
 
         return await persist(step, self.control)

@@ -89,9 +89,11 @@ class Barrier:
 
     async def _look(self, run: Run, manifest: Manifest, watch: Watch) -> tuple[Ending | None, bool]:
         current = await self._control.runs.load(run.run_id)
-        if current.state in {"published", "cancelled"}:
-            return "superseded", False
         conserver = self._control.conserver(run.run_id, manifest)
+        if current.state == "cancelled":
+            return "superseded", False
+        if current.state == "published" and not (await conserver.survey()).total.pending.items:
+            return "superseded", False  # what is pending in a published run was redriven: it is waited for
         done, dead = await conserver.progress()
         depth = await self._lane.queue.depth()
         now = self._control.clock.monotonic()

@@ -74,12 +74,15 @@ class Reconcile:
             return None
         if run.state == "published" and not run.counts.get("dead_items"):
             return await self._repair(run)
+        return await self._bring_on_open(run)
+
+    async def _bring_on_open(self, run: Run) -> Action | None:
         if run.lane is not None and run.state in {"planning", "planned"}:
             return await self._resume(run)
         if run.manifest_sha256 is None:
-            return Action(run_id, "inline", "it is being planned within one process", is_open=True)
+            return Action(run.run_id, "inline", "it is being planned within one process", is_open=True)
         manifest = await self._control.manifest(run)
-        survey = await self._control.conserver(run_id, manifest).survey()
+        survey = await self._control.conserver(run.run_id, manifest).survey()
         if survey.total.pending.items:
             return await self._look_after(run, manifest, survey)
         return await self._finish(run)
@@ -107,6 +110,8 @@ class Reconcile:
             planned = await self._control.manifest(run)
             async for _ in self._control.manifests(run.run_id).items(planned):
                 pass
+        if run.state == "planned" and run.is_plan_only and not run.scatters:
+            return Action(run.run_id, "left_alone", "it was planned alone; `controller scatter` sends it")
         idle = self._control.clock.now() - datetime.fromisoformat(run.entered[run.state])
         if idle < self._services.settings.stall_after:
             return Action(run.run_id, "waiting", f"it was {run.state} {_said(idle)} ago", is_open=True)
@@ -116,6 +121,8 @@ class Reconcile:
         run, manifest = await plan_run(
             self._load(run.job), run.spec, self._services, self._control, run_id=run.run_id, lane=run.lane
         )
+        if run.is_plan_only and not run.scatters:
+            return Action(run.run_id, "resumed", "its controller was gone; it is planned now", is_open=True)
         run, scattered = await Scatter(self._control, lane.queue).scatter(run, manifest, lane=lane.name)
         sent = scattered.sent if scattered else 0
         return Action(run.run_id, "resumed", f"its controller was gone; {sent} items were sent", is_open=True)

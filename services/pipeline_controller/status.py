@@ -90,7 +90,8 @@ async def show_run(control: Control, run: Run, lane: Lane | None, *, json_output
         _print_run(document, standing)
     if standing.fault:
         return USAGE
-    return DONE if run.state == "published" else PARTLY
+    is_open = standing.total is not None and standing.total["pending"]["items"]
+    return DONE if run.state == "published" and not is_open else PARTLY
 
 
 def _print_run(document: Mapping[str, Json], standing: Standing) -> None:

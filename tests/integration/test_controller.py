@@ -362,6 +362,37 @@ async def test_reconcile_raises_the_flag_that_a_killed_gather_did_not(
     assert [] == await reconcile(world, job, capsys)
 
 
+async def test_reconcile_sends_nothing_of_a_run_that_was_planned_alone(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = TinyJob()
+    assert 0 == await control(world, job, "plan", "tiny", "--run-id", "r1")
+    await world.clock.sleep(timedelta(days=1))
+    assert [("r1", "left_alone")] == await reconcile(world, job, capsys)
+    assert (await world.queue.depth()).is_empty()
+
+
+async def test_a_plan_alone_is_not_to_be_worked_within_this_process(world: World) -> None:
+    with pytest.raises(ConfigError, match="planned alone"):
+        await control(world, TinyJob(), "plan", "tiny", "--run-id", "r1", "--mode", "inline")
+    assert [] == await world.keys("control")
+
+
+async def test_a_gather_after_a_redrive_of_a_tolerated_run_waits_for_the_late_items(world: World) -> None:
+    job = TinyJob(poison=[4])
+    async with fleet(world, job):
+        assert 0 == await start(world, job, "--tolerate-failures", "10%")
+    (letter,) = await world.dead_letters.receive(limit=10, wait=timedelta(0), lease=timedelta(minutes=5))
+    await world.send_back(letter)
+    assert 3 == await control(world, job, "gather", "--run-id", "r1", "--timeout", "30s")
+    assert 3 == await control(world, job, "status", "--run-id", "r1")
+    job.poison.clear()
+    async with fleet(world, job):
+        assert 0 == await control(world, job, "gather", "--run-id", "r1", "--timeout", "30m")
+    assert 0 == await control(world, job, "status", "--run-id", "r1")
+    assert list(range(10)) in await world.published()
+
+
 async def test_reconcile_sends_again_what_is_nowhere(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     job = TinyJob()
     await start(world, job, "--no-wait")
@@ -514,7 +545,7 @@ async def test_an_altered_manifest_is_said_in_plain_words(
     shown = capsys.readouterr().out
     assert re.search(rf"r1 +failed: s3://control/{re.escape(key)}: .*", shown)
     assert fault in shown
-    assert re.search(r"r2 +waiting", shown)
+    assert re.search(r"r2 +left alone", shown)
 
     assert 2 == await control(world, job, "status", "--run-id", "r1")
     shown = capsys.readouterr().out
