@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pwd
+import shlex
 import shutil
 import signal
 import socket
@@ -320,8 +321,9 @@ def test_the_printed_environment_can_be_evaluated_by_a_shell(stack: Stack) -> No
     line = cli("env", folder=stack.folder)
     exports, _ = line.communicate(timeout=60)
     assert 0 == line.returncode
+    python = shlex.quote(sys.executable)
     shown = subprocess.run(
-        ["sh", "-c", f"{exports}\n{sys.executable} -c 'import json, os; print(json.dumps(dict(os.environ)))'"],
+        ["sh", "-c", f"{exports}\n{python} -c 'import json, os; print(json.dumps(dict(os.environ)))'"],
         capture_output=True,
         text=True,
         check=True,
