@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MOVED: Final = "moved"
 """Stands for the fingerprint of letters that SQS itself moved: nobody was left to write their error."""
+MALFORMED: Final = "malformed"
+"""Stands for the fingerprint of letters whose body is none of ours and left no room for their error."""
 UNREADABLE: Final = "unreadable"
 """Stands for the fingerprint of letters whose error can not be read."""
 
@@ -103,11 +105,13 @@ def parse(delivery: Delivery) -> DeadLetter:
         message = decode(delivery.body)
     except MalformedMessage as fault:
         malformed = fault.reason
-    return DeadLetter(delivery, _cause(delivery), message, malformed)
+    return DeadLetter(delivery, _cause(delivery, malformed), message, malformed)
 
 
-def _cause(delivery: Delivery) -> Cause:
+def _cause(delivery: Delivery, malformed: str) -> Cause:
     text = delivery.attributes.get(ERROR)
+    if text is None and malformed:
+        return Cause(MALFORMED, "", malformed, "malformed")
     if text is None:
         return Cause(MOVED, "", "moved by the queue: its worker died or never finished", "moved_by_queue")
     try:

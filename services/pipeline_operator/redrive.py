@@ -11,7 +11,8 @@ cut off:
 
 One race is left: a worker may fail the item again, and bury it anew, before the old dossier is removed, which would
 then be the new one. So the message is sent with a delay that outlasts the two steps. Should it not, the item's letter
-is in the dead-letter queue without a dossier, and that is what reconcile looks for.
+is in the dead-letter queue without a dossier: the item counts as pending, and reconcile, which looks at markers and
+dossiers and not at letters with an error, sends it again once the lane is quiet. That is a repeat, never a loss.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 from datetime import timedelta
 
-from etl_core.queue import Message
+from etl_core.queue import MESSAGE_LIMIT, Message
 from etl_core.queue.memory import MemoryQueue
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_operator.dead_letters import MOVED, UNREADABLE, DeadLetter, Groups, Reading, parse
-from pipeline_processing.dead_letters import Cause
+from pipeline_processing.dead_letters import Cause, compose
 from pipeline_processing.messages import encode
 from pipeline_processing.model import Failure, Item
 
@@ -81,6 +81,21 @@ async def test_a_body_that_is_none_of_ours_keeps_its_cause_and_says_why_it_is_ma
 
     assert letter.message is None
     assert ("the body is not JSON", "malformed") == (letter.malformed, letter.cause.reason)
+
+
+async def test_a_body_that_left_no_room_for_its_error_is_shown_as_malformed_and_not_as_moved() -> None:
+    clock = FakeClock(auto_advance=True)
+    lane, dlq = MemoryQueue("live", clock), MemoryQueue("dlq", clock)
+    await lane.send([Message("x" * MESSAGE_LIMIT)])
+    (delivery,) = await lane.receive(limit=1, wait=timedelta(0), lease=timedelta(seconds=1))
+    failure = Failure("MalformedMessage", "the body is not JSON", "a" * 12, transient=False)
+    await dlq.send([compose(delivery, Cause("malformed", failure, 0, "w1", "0.1.0", "2030-01-01T00:00:00+00:00"))])
+
+    (letter,) = await _read(dlq)
+
+    assert {} == dict(letter.delivery.attributes)
+    expected = ("malformed", "malformed", "the body is not JSON")
+    assert expected == (letter.cause.fingerprint, letter.cause.reason, letter.cause.message)
 
 
 async def test_the_deadline_counts_from_the_original_send() -> None:
