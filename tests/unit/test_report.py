@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ def run() -> Run:
         "2030-01-01T00:00:00+00:00",
         "1.0",
         revision=4,
+        lane="backfill",
         commits=("c1",),
         entered={"partial": "2030-01-01T00:01:30+00:00"},
     )
@@ -113,7 +115,7 @@ def test_the_page_is_well_formed_self_contained_and_quotes_everything() -> None:
 
 def test_the_page_says_how_to_give_dead_items_back() -> None:
     text = Page(render(report())).text
-    assert f"dlq redrive --run-id r1 --fingerprint {'0' * 12}" in text
+    assert f"dlq redrive --lane backfill --run-id r1 --fingerprint {'0' * 12}" in text
     assert "controller gather tiny --run-id r1" in text
 
 
@@ -152,6 +154,13 @@ def problems(count: int) -> list[Problem]:
 
 def said(document: Report) -> str:
     return "\n".join(summary.lines(run(), document, report_at=None))
+
+
+def test_the_summary_spells_control_characters_out_wherever_they_come_from() -> None:
+    evil = "\x1b[2J"
+    document = replace(report(problems=[Problem(evil, evil, "missing", evil)]), outcomes={evil: 1}, warnings=[evil])
+    assert "\x1b" not in said(document)
+    assert 5 == said(document).count(r"\x1b[2J")
 
 
 def test_failed_inputs_are_named_with_their_reason_everywhere() -> None:
@@ -195,3 +204,9 @@ def test_a_report_of_an_earlier_version_without_failed_inputs_is_still_read() ->
     document = orjson.loads(report().encode())
     del document["problems"], document["problems_not_shown"]
     assert () == Report.decode(orjson.dumps(document)).problems
+
+
+def test_parts_that_gave_way_to_a_later_run_are_said() -> None:
+    published = Published("c1", changed=False, counts={"superseded": 2})
+    told = build(run(), Conservation(), FailureGroups(), published, because=[])
+    assert ["not visible to readers, as a run that was planned later has published them: 2 parts"] == told.warnings

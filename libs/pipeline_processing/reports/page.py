@@ -158,6 +158,8 @@ def _failures(report: Report) -> str:
     redrive = (
         "<p>When the cause is mended, give the items back to their queue, then gather this run again:</p>"
         f"<pre>{escape(gather_command(report))}</pre>"
+        if report.lane
+        else "<p>This run was worked within one process: mend the cause, then run it again with its --run-id.</p>"
     )
     return f"<section><h2>Dead items, by cause</h2>{groups}{more}{redrive}</section>"
 
@@ -174,13 +176,17 @@ def _group(report: Report, group: Mapping[str, Json]) -> str:
         f"<code>{escape(group['fingerprint'])}</code></span></p><p>{escape(group['message'])}</p>"
         f'<p class="soft">{escape(moment(group["first_failed_at"]))} to {escape(moment(group["last_failed_at"]))}, '
         f"code {escape(group['code_version'])}</p>{_table(('Item', 'Agency', 'Attempts', 'Worker'), rows)}"
-        f"<pre>{escape(redrive_command(report.run_id, str(group['fingerprint'])))}</pre></div>"
+        f"{_redrive(report, str(group['fingerprint']))}</div>"
     )
 
 
-def redrive_command(run_id: str, fingerprint: str) -> str:
-    """Return the command that gives a group's items back."""
-    return f"pipeline-processing dlq redrive --run-id {run_id} --fingerprint {fingerprint}"
+def _redrive(report: Report, fingerprint: str) -> str:
+    if report.lane is None:
+        return ""
+    command = (
+        f"pipeline-processing dlq redrive --lane {report.lane} --run-id {report.run_id} --fingerprint {fingerprint}"
+    )
+    return f"<pre>{escape(command)}</pre>"
 
 
 def gather_command(report: Report) -> str:

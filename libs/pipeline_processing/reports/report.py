@@ -94,7 +94,7 @@ def build(
         is_success=run.state == "published",
         is_published=bool(run.commits),
         because=list(because),
-        warnings=_warnings(conservation),
+        warnings=_warnings(conservation, published),
         tolerance=run.tolerance,
         spec=run.spec,
         lane=run.lane,
@@ -124,11 +124,15 @@ def balance(of: Balance) -> dict[str, Json]:
     return {**asdict(of), "is_conserved": of.is_conserved}
 
 
-def _warnings(conservation: Conservation) -> list[str]:
-    if not conservation.strays:
-        return []
-    return [
-        f"{conservation.strays} markers or dossiers belong to no item of this run: "
-        + ", ".join(conservation.stray_ids)
-        + (" …" if conservation.strays > len(conservation.stray_ids) else "")
-    ]
+def _warnings(conservation: Conservation, published: Published | None) -> list[str]:
+    warnings = []
+    if conservation.strays:
+        more = " …" if conservation.strays > len(conservation.stray_ids) else ""
+        warnings.append(
+            f"{conservation.strays} markers or dossiers belong to no item of this run: "
+            + ", ".join(conservation.stray_ids)
+            + more
+        )
+    if published is not None and (count := published.counts.get("superseded")):
+        warnings.append(f"not visible to readers, as a run that was planned later has published them: {count} parts")
+    return warnings

@@ -31,7 +31,11 @@ def as_json(run: Run, report: Report | None, *, exit_code: int) -> dict[str, Jso
 
 
 def lines(run: Run, report: Report | None, *, report_at: str | None) -> Iterator[str]:
-    """Yield the summary; ``report_at`` says how the full report can be read."""
+    """Yield the summary, control characters spelled out; ``report_at`` says how the full report can be read."""
+    return map(printable, _lines(run, report, report_at=report_at))
+
+
+def _lines(run: Run, report: Report | None, *, report_at: str | None) -> Iterator[str]:
     if report is None:
         yield f"{run.run_id}: {run.state}"
         return
@@ -62,8 +66,8 @@ def lines(run: Run, report: Report | None, *, report_at: str | None) -> Iterator
 def _problems(report: Report) -> Iterator[str]:
     shown = report.problems[:PROBLEMS_SHOWN]
     for problem in shown:
-        reason = f": {printable(problem['reason'])}" if problem["reason"] else ""
-        yield f"    {problem['status']} {printable(problem['name'])} (agency {problem['agency_id']}){reason}"
+        reason = f": {problem['reason']}" if problem["reason"] else ""
+        yield f"    {problem['status']} {problem['name']} (agency {problem['agency_id']}){reason}"
     named = sum(problem["inputs"] for problem in report.problems)
     more = named + report.problems_not_shown - sum(problem["inputs"] for problem in shown)
     if more:
