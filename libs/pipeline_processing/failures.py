@@ -41,6 +41,12 @@ _PLACEHOLDERS: Final = (
     (re.compile(r"\b(?=[0-9a-fA-F-]*\d)[0-9a-fA-F][0-9a-fA-F-]{7,}\b"), "<id>"),
     (re.compile(r"\d+(?:[.,:]\d+)*"), "<n>"),
 )
+_LIBRARY_WORD: Final = re.compile(r"\s*(?:\[Errno <n>\] )?(?:[A-Za-z]+:?(?=\s+[a-z0-9<\[({]))?")
+"""A message's first word, where a sentence goes on after it: it is the library's own, not a value."""
+_VALUE: Final = re.compile(r"=[=\s]*[^\s,;]+")
+_HIDDEN: Final = re.compile(r"=[=\s]*(?:<(?:text|list|email|path|id|n)>)+[.:!?]?")
+_LIST: Final = re.compile(r"[,/;|]")
+_TOKEN: Final = re.compile(r"\S+")
 
 
 def describe(error: BaseException, *, packages: Sequence[str] = ()) -> Failure:
@@ -59,7 +65,7 @@ def describe(error: BaseException, *, packages: Sequence[str] = ()) -> Failure:
     )
     frames = [frame for frame in _frames(error.__traceback__) if _package(frame[0]) in {*OWN_PACKAGES, *packages}]
     text = str(error).encode(errors="replace").decode()  # a lone surrogate (from a file name) is no JSON
-    template = scrub(text)
+    template = _masked(text)[:MESSAGE_LIMIT] if isinstance(error, EtlError) else scrub(text)
     return Failure(
         error_class=name,
         message=(text if isinstance(error, EtlError) else template)[:MESSAGE_LIMIT],
@@ -75,7 +81,27 @@ def fingerprint(error_class: str, template: str, place: str) -> str:
 
 
 def scrub(message: str) -> str:
-    """Return ``message`` with placeholders for quoted text, lists, e-mail addresses, paths, ids and numbers."""
+    """Return a foreign ``message`` with placeholders for all that looks like a value.
+
+    Hidden are quoted text, lists (in brackets, or joined by commas, slashes, semicolons or bars), e-mail addresses,
+    paths, ids, numbers, what follows ``=``, and each word with a letter that is upper-case or not ASCII. A value that
+    looks like prose is not: plain lower-case words stay, and a first word that a lower-case one follows.
+    """
+    message = _masked(message)
+    message = _VALUE.sub(lambda found: found[0] if _HIDDEN.fullmatch(found[0]) else "=<text>", message)
+    first = _LIBRARY_WORD.match(message)
+    start = first.end() if first else 0
+    return (message[:start] + _TOKEN.sub(lambda found: _word(found[0]), message[start:]))[:MESSAGE_LIMIT]
+
+
+def _word(token: str) -> str:
+    word, end = (token[:-1], token[-1]) if token[-1] in ".,:;!?" else (token, "")
+    if _LIST.search(word):
+        return f"<list>{end}"
+    return token if word.isascii() and word == word.lower() else f"<text>{end}"
+
+
+def _masked(message: str) -> str:
     message = message[:_READ_LIMIT]
     for pattern, placeholder in _PLACEHOLDERS:
         found = 1
@@ -83,7 +109,7 @@ def scrub(message: str) -> str:
             found
         ):  # a list in a list is found once its inner one is gone; no placeholder holds what a pattern looks for
             message, found = pattern.subn(placeholder, message)
-    return message[:MESSAGE_LIMIT]
+    return message
 
 
 def _speaker(error: BaseException) -> BaseException:

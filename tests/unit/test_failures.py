@@ -55,6 +55,8 @@ def test_our_own_messages_stay_and_others_are_scrubbed() -> None:
         "could not convert string to float: <text>"
         == caught(ValueError("could not convert string to float: 'Smith'")).message
     )
+    assert "no Smith,John" == caught(NotFound("no Smith,John")).message
+    assert caught(NotFound("no Smith")).fingerprint != caught(NotFound("no Jones")).fingerprint
 
 
 class _Person(BaseModel):
@@ -83,6 +85,20 @@ def test_a_validation_error_shows_no_value() -> None:
         ("row 12 of 3,400 at 12:30", "row <n> of <n> at <n>"),
         ("at s3://bucket/a/b.csv", "at <path>"),
         ("[Errno 2] No such file or directory: '/x'", "[Errno <n>] No such file or directory: <text>"),
+        (
+            "CSV parse error: Expected 3 columns, got 4: Smith,John,Sergeant,x",
+            "CSV parse error: <text> <n> columns, got <n>: <list>",
+        ),
+        ("value Smith for column last_name", "value <text> for column last_name"),
+        ("O'Neil rank=SERGEANT", "<text> rank=<text>"),
+        ("SMITH/JOHN", "<list>"),
+        ("bad row: smith,john;x.", "bad row: <list>."),
+        ("bad row: smith|john", "bad row: <list>"),
+        ("got rank = sergeant for b", "got rank =<text> for b"),
+        ("Smith", "<text>"),
+        ("Smith Jones is unknown", "<text> <text> is unknown"),
+        ("no officer m\u00fcller", "no officer <text>"),
+        ("officer <smith>=<smith>", "officer <smith>=<text>"),
     ],
 )
 def test_values_in_a_message_become_placeholders(message: str, scrubbed: str) -> None:
