@@ -9,8 +9,10 @@ from typing import Final, Self
 
 from etl_core.errors import ConfigError
 
-_TEXT: Final = re.compile(r"(\d+(?:\.\d+)?)(%?)")
+_TEXT: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(%?)")
 _WHOLE: Final = 100
+_SHOWN: Final = 40
+"""Characters of a wrong text that the error repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,11 @@ class Tolerance:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``3`` or ``2.5%``; ConfigError for anything else."""
+        """Read ``3`` or ``2.5%``, of up to 12 digits and 6 decimals; ConfigError for anything else."""
         match = _TEXT.fullmatch(text.strip())
         if match is None or (match[2] and Fraction(match[1]) > _WHOLE) or (not match[2] and "." in match[1]):
             raise ConfigError(
-                f"{text!r} is neither a count nor a percentage",
+                f"{text[:_SHOWN]!r} is neither a count nor a percentage",
                 where="--tolerate-failures",
                 way_out="give a number of inputs such as 3, or a share from 0% to 100%",
             )

@@ -71,7 +71,15 @@ def test_exactly_the_share_is_allowed_and_not_one_more(failed: int, planned: int
     assert (failed <= 3) == Tolerance.parse("3").allows(failed, planned)
 
 
-@pytest.mark.parametrize("text", ["", "-1", "1.5", "101%", "5 %", "many", "1e3", "0x1", "%"])
+@pytest.mark.parametrize(
+    "text", ["", "-1", "1.5", "101%", "5 %", "many", "1e3", "0x1", "%", "9" * 5000, "0." + "9" * 5000 + "%", "\u0663"]
+)
 def test_what_is_no_tolerance_is_a_clear_error(text: str) -> None:
     with pytest.raises(ConfigError, match="neither a count nor a percentage"):
         Tolerance.parse(text)
+
+
+def test_the_error_of_an_endless_tolerance_is_short() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Tolerance.parse("9" * 5000)
+    assert len(str(caught.value)) < 300
