@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import aioboto3  # type: ignore[import-untyped] # it has no stubs; its clients are typed by types-aiobotocore
 import aiohttp
@@ -47,6 +48,7 @@ VENDOR_ERRORS: Final = (BotoCoreError, ClientError, aiohttp.ClientError, OSError
 """What a client may raise; asyncio's and the sockets' timeouts are OSErrors."""
 
 _SET_REGION: Final = "set AWS_DEFAULT_REGION to the region it lives in"
+_SET_ENDPOINT: Final = "set it (or AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL_SQS) as in http://host:port, or unset it"
 _SET_CREDENTIALS: Final = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the pod a role"
 _RENEW_CREDENTIALS: Final = "the credentials are wrong or have expired: renew them"
 _WAYS_OUT: Final = {
@@ -106,6 +108,7 @@ _ON_THE_WIRE: Final[tuple[tuple[tuple[type[BaseException], ...], type[EtlError]]
     ((boto.HTTPClientError, boto.IncompleteReadError, aiohttp.ClientError, OSError), ReplyLost),
 )  # fmt: skip
 
+_USERINFO: Final = re.compile(r"(?<=://)[^/\s]*@")
 _BAD_BUCKET: Final = re.compile(r'Invalid bucket name "([^"]*)"')
 
 
@@ -192,7 +195,15 @@ class AwsClients:
             **self._settings,
         )
         client = session.client(service, endpoint_url=self._endpoint_url, config=config)
-        return await self._stack.enter_async_context(client)
+        try:
+            made = await self._stack.enter_async_context(client)
+            _ = urlsplit(made.meta.endpoint_url).port  # what is no port would be found at the first request only
+        except BotoCoreError:
+            raise
+        except ValueError:
+            # Without its cause: the SDK's message repeats the value, which may hold a password.
+            raise ConfigError("it is no URL", where="AWS_ENDPOINT_URL", way_out=_SET_ENDPOINT) from None
+        return made
 
 
 @contextmanager
@@ -210,7 +221,7 @@ def translate(error: BaseException, *, what: str) -> EtlError:
         return _of_reply(error, what)
     for kinds, way_out in _UNUSABLE:
         if isinstance(error, kinds):
-            return ConfigError(str(error), where=what, way_out=way_out)
+            return ConfigError(without_userinfo(str(error)), where=what, way_out=way_out)
     if (cause := _cause(error)) is not None:
         return translate(cause, what=what)
     if isinstance(error, boto.ParamValidationError) and (name := _BAD_BUCKET.search(str(error))):
@@ -221,7 +232,12 @@ def translate(error: BaseException, *, what: str) -> EtlError:
             f"{what}: no connection to {error.host}:{error.port} (is it up? AWS_ENDPOINT_URL says where, if it is set)"
         )
     kind = next((kind for kinds, kind in _ON_THE_WIRE if isinstance(error, kinds)), Permanent)
-    return kind(f"{what}: {str(error) or type(error).__name__}")
+    return kind(f"{what}: {without_userinfo(str(error)) or type(error).__name__}")
+
+
+def without_userinfo(text: str) -> str:
+    """Return ``text``, a URL or a message with URLs in it, without the user and the password that these may hold."""
+    return _USERINFO.sub("", text)
 
 
 def _cause(error: BaseException) -> BaseException | None:

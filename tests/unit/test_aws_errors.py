@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import traceback
 from datetime import timedelta
 
 import aiohttp
@@ -8,7 +9,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 
-from etl_core.aws import AwsClients, translate, translated
+from etl_core.aws import AwsClients, translate, translated, without_userinfo
 from etl_core.errors import (
     AccessDenied,
     Archived,
@@ -175,3 +176,27 @@ async def test_an_unknown_profile_is_a_matter_of_configuration(monkeypatch: pyte
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(ConfigError, match="nobody"):
         await AwsClients().sqs()
+
+
+@pytest.mark.usefixtures("_bare")
+@pytest.mark.parametrize("url", ["htp//user:PW@host", "http://user:PW#1@host", "http://[user:PW@host", "http://h:PW"])
+async def test_an_endpoint_that_is_no_url_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    for name, value in {"DEFAULT_REGION": "us-east-1", "ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    clients = AwsClients()
+
+    with pytest.raises(ConfigError, match="AWS_ENDPOINT_URL") as caught:
+        await clients.s3()
+    await clients.aclose()
+
+    assert "PW" not in "".join(traceback.format_exception(caught.value, chain=False))
+    assert caught.value.__suppress_context__
+
+
+def test_a_password_in_a_url_is_not_shown() -> None:
+    error = boto.EndpointConnectionError(endpoint_url="http://user:P@W@host:1/x")
+    assert "http://host:1/x" in str(translate(error, what=WHAT))
+    assert "W@" not in str(translate(error, what=WHAT))
+    assert "http://host:1/x" == without_userinfo("http://user:PW@host:1/x")
+    assert "http://host:1/a@b" == without_userinfo("http://host:1/a@b")

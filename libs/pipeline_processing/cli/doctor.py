@@ -88,8 +88,10 @@ async def _examine(services: ServiceHandler, options: argparse.Namespace) -> lis
     )
 
     async def connect() -> str:
+        from etl_core.aws import without_userinfo  # noqa: PLC0415 - the SDK takes half a second; help needs none
+
         meta = (await services.aws.s3()).meta
-        return f"region {meta.region_name}, S3 at {meta.endpoint_url}"
+        return f"region {meta.region_name}, S3 at {without_userinfo(meta.endpoint_url)}"
 
     async with services:
         checks = await examine(services, request, nonce=services.nonce, connect=connect)
