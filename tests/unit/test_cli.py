@@ -255,6 +255,18 @@ def test_a_table_in_a_pipe_is_aligned_and_cuts_nothing_off(capsys: Out) -> None:
     assert f"{'b':<200}  1" == second
 
 
+def test_an_escape_sequence_does_not_reach_the_terminal(capsys: Out) -> None:
+    evil = "10\x1b[2J\x9b1m\r\x07"
+    print_table(("agency",), [(evil,)])
+    print_pairs({evil: f"{evil}\n{evil}"})
+    guarded(_raising(ConfigError(evil)))
+
+    said = capsys.readouterr()
+    shown = said.out + said.err
+    assert set() == {one for one in shown if not one.isprintable()} - {"\n"}
+    assert "10\\x1b[2J\\x9b1m\\r\\x07\n" in shown
+
+
 def test_pairs_are_aligned_and_what_is_none_is_left_out(capsys: Out) -> None:
     print_pairs({"a": 1, "long name": "first\nsecond", "nothing": None})
 

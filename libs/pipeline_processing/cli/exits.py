@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError, EtlError
+from pipeline_processing.reports.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,7 +58,7 @@ def guarded(call: Callable[[], int]) -> int:
 
 def _report(errors: list[EtlError]) -> int:
     for line in dict.fromkeys(" ".join(str(error).split()) or type(error).__name__ for error in errors):
-        print(f"error: {line}", file=sys.stderr)
+        print(f"error: {printable(line)}", file=sys.stderr)
     return USAGE if any(isinstance(error, ConfigError) for error in errors) else FAILED
 
 

@@ -1,4 +1,7 @@
-"""Tables and JSON on stdout: drawn on a terminal, plain aligned text in a pipe, nothing cut off in either."""
+"""Tables and JSON on stdout: drawn on a terminal, plain aligned text in a pipe, nothing cut off in either.
+
+Control characters in texts are spelled out: an agency's id may hold an escape sequence.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 import orjson
+
+from pipeline_processing.reports.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +30,7 @@ def print_json(value: Json) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, out: TextIO | None = None) -> None:
     """Print ``rows`` under ``columns``."""
     out = out or sys.stdout
-    texts = [[_text(cell) for cell in row] for row in rows]
+    texts = [[printable(_text(cell)) for cell in row] for row in rows]
     if out.isatty():
         _drawn(columns, texts, out)
     else:
@@ -34,10 +39,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, out
 
 def print_pairs(pairs: Mapping[str, object]) -> None:
     """Print one aligned ``name  value`` line each; what is None is left out."""
-    known = {name: _text(value) for name, value in pairs.items() if value is not None}
+    known = {printable(name): _text(value) for name, value in pairs.items() if value is not None}
     width = max(map(len, known), default=0)
     for name, value in known.items():
-        first, *rest = value.splitlines() or [""]
+        first, *rest = (printable(line) for line in value.removesuffix("\n").split("\n"))
         print(f"{name:<{width}}  {first}".rstrip())
         for line in rest:
             print(f"{'':<{width}}  {line}")
