@@ -24,6 +24,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
 
 
@@ -42,6 +43,20 @@ class ConfigError(EtlError):
         """Return one line: where, what, way out."""
         line = f"{self.where}: {self.what}" if self.where else self.what
         return f"{line} ({self.way_out})" if self.way_out else line
+
+
+def check_all(*checks: Callable[[], object]) -> None:
+    """Make every check, then raise what they found: one ConfigError that says all of it at once."""
+    found: list[ConfigError] = []
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            found.append(error)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        raise ConfigError("; ".join(str(error) for error in found))
 
 
 class NoSuchBucket(ConfigError):  # noqa: N818 - see Transient

@@ -150,20 +150,25 @@ class ServiceHandler:
 
         return MemoryQueue(name, self.clock)
 
-    async def lane(self, name: LaneName) -> Lane:
-        """Return a lane; its dead-letter queue is the one that the queue's redrive policy names."""
+    def lane_address(self, name: LaneName) -> str:
+        """Return the name or URL of the lane's queue."""
         address = self.settings.live_queue if name == "live" else self.settings.backfill_queue
-        variable = f"PIPELINE_{name.upper()}_QUEUE"
         if not address:
             raise ConfigError(
-                f"no queue for the {name} lane", where="settings", way_out=f"set {variable} to a queue's name or URL"
+                f"no queue for the {name} lane",
+                where="settings",
+                way_out=f"set PIPELINE_{name.upper()}_QUEUE to a queue's name or URL",
             )
-        queue = self.queue(address)
+        return address
+
+    async def lane(self, name: LaneName) -> Lane:
+        """Return a lane; its dead-letter queue is the one that the queue's redrive policy names."""
+        queue = self.queue(self.lane_address(name))
         policy = await queue.policy()
         if not policy.dead_letter_queue:
             raise ConfigError(
                 f"queue {queue.name} has no dead-letter queue",
-                where=variable,
+                where=f"PIPELINE_{name.upper()}_QUEUE",
                 way_out="give it a redrive policy with maxReceiveCount ≥ attempts + 2",
             )
         return Lane(name, queue, self.queue(policy.dead_letter_queue))

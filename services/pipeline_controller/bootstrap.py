@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast, get_args
 
-from etl_core.errors import ConfigError
+from etl_core.errors import ConfigError, check_all
 from etl_core.settings import parse_duration
 from pipeline_controller.commands import Controller
 from pipeline_controller.reconcile import Reconcile
@@ -22,9 +22,10 @@ from pipeline_processing.stages import choose_run_id, open_control, run_inline
 from pipeline_processing.tolerance import Tolerance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pipeline_processing.job import Job
+    from pipeline_processing.model import Json
     from pipeline_processing.runs import Run
     from pipeline_processing.service_handler import Lane
 
@@ -104,7 +105,13 @@ async def _begin(options: argparse.Namespace, services: ServiceHandler, job: Job
         see=f"pipeline-processing run {job.name} --help",
         before=options.own,
     ):
-        spec = job.parse(options.arguments)
+        specs: list[Mapping[str, Json]] = []
+        check_all(
+            lambda: specs.append(job.parse(options.arguments)),
+            lambda: options.dry_run or services.control,
+            lambda: options.dry_run or options.mode == "inline" or services.lane_address(options.lane or "live"),
+        )
+        (spec,) = specs
     run_id = options.run_id or choose_run_id(job, spec, services, scheduled=options.schedule_time)
     tolerance = _tolerance(options)
     if options.dry_run:

@@ -637,3 +637,8 @@ async def test_pack_limits_are_passed_on_to_the_job(world: World, capsys: pytest
     with pytest.raises(SystemExit):
         await start(world, TinyJob(), "--pack-max-items", "7")
     assert "unrecognized option --pack-max-items" in capsys.readouterr().err
+
+
+async def test_everything_that_is_not_set_is_said_at_once(world: World) -> None:
+    with pytest.raises(ConfigError, match=r"(?s)PIPELINE_CONTROL_BUCKET.*PIPELINE_LIVE_QUEUE"):
+        await start(world, TinyJob(), control_bucket=None, live_queue=None)
