@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from pipeline_processing import __version__
+from pipeline_processing.dead_letters import Reading
 from pipeline_processing.evidence import Dossier
 from pipeline_processing.messages import ERROR, TRACEPARENT, MalformedMessage, decode
 from pipeline_processing.model import Failure
@@ -18,30 +20,21 @@ if TYPE_CHECKING:
 FINGERPRINT: Final = "moved"
 """The same word by which `dlq` groups these letters, so that its redrive finds them."""
 REASON: Final = "moved_by_queue"
-LEASE: Final = timedelta(minutes=2)
-WAIT: Final = timedelta(seconds=1)
-EMPTY_RECEIVES: Final = 2
-"""Receives in a row that bring nothing new before the queue counts as read: one alone proves nothing (law 11)."""
+
+log = structlog.get_logger(__name__)
 
 
 async def write_missing_dossiers(dead_letters: Queue, control: Control) -> dict[str, int]:
     """Read the queue once, give every letter back, and return how many dossiers were written, by run."""
     written: dict[str, int] = {}
-    held: dict[str, str] = {}
-    idle = 0
-    try:
-        while idle < EMPTY_RECEIVES:
-            idle += 1
-            for delivery in await dead_letters.receive(limit=10, wait=WAIT, lease=LEASE):
-                if delivery.message_id not in held:
-                    idle = 0
-                    run_id = await _examine(delivery, control)
-                    if run_id is not None:
-                        written[run_id] = written.get(run_id, 0) + 1
-                held[delivery.message_id] = delivery.receipt
-    finally:
-        if held:
-            await dead_letters.extend(list(held.values()), timedelta(0))
+    async with Reading(dead_letters, control.clock) as reading:
+        async for batch in reading.batches():
+            for delivery in batch:
+                run_id = await _examine(delivery, control)
+                if run_id is not None:
+                    written[run_id] = written.get(run_id, 0) + 1
+    if reading.gave_up:
+        log.warning("dead_letters.read_partly", queue=dead_letters.name, read=reading.count)
     return written
 
 

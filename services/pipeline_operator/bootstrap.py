@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError
 from pipeline_operator.redrive import Redrive, Selection, Tally
-from pipeline_operator.reports import list_letters, print_tally, show_letters
+from pipeline_operator.reports import list_letters, print_no_match, print_tally, show_letters
 from pipeline_processing.arguments import Parser
-from pipeline_processing.cli.exits import DONE, FAILED, PARTLY, guarded
+from pipeline_processing.cli.exits import DONE, FAILED, PARTLY, USAGE, guarded
 from pipeline_processing.cli.terminal import confirmed
 from pipeline_processing.records import Records
 from pipeline_processing.service_handler import ServiceHandler
@@ -77,7 +77,9 @@ async def _redrive(options: argparse.Namespace, lane: Lane, records: Records, se
         await preview.run(selection, limit=options.limit, dry_run=True)
         print_tally(preview.tally, lane, dry_run=True, as_json=False)
         count = preview.tally.redriven + preview.tally.already_done
-        if not count or not await asyncio.to_thread(confirmed, f"Redrive these {count:,}?"):
+        if not count:
+            return _concluded(preview.tally, selection, lane)
+        if not await asyncio.to_thread(confirmed, f"Redrive these {count:,}?"):
             return DONE
     redrive = Redrive(
         lane,
@@ -91,13 +93,17 @@ async def _redrive(options: argparse.Namespace, lane: Lane, records: Records, se
         await redrive.run(selection, limit=options.limit, dry_run=options.dry_run)
     finally:  # interrupted or not: what was done is said
         print_tally(redrive.tally, lane, dry_run=options.dry_run, as_json=options.json)
-    return _code(redrive.tally)
+    return _concluded(redrive.tally, selection, lane)
 
 
-def _code(tally: Tally) -> int:
+def _concluded(tally: Tally, selection: Selection, lane: Lane) -> int:
+    """Return the exit code; that nothing matches is said only where every letter was looked at."""
     if tally.is_complete:
-        return DONE
-    return PARTLY if tally.redriven or tally.already_done or tally.malformed else FAILED
+        if tally.has_matches or not selection.is_narrow():
+            return DONE
+        print_no_match(tally, lane)
+        return USAGE
+    return PARTLY if tally.redriven or tally.already_done or tally.malformed or tally.unread else FAILED
 
 
 def _progress(tally: Tally) -> None:

@@ -1,21 +1,19 @@
-"""Dead letters: what one says, which belong together, and a way to read a queue of them that leaves it as it was."""
+"""Dead letters: what one says, which belong together, and whether all were read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from pipeline_processing.messages import ERROR, MalformedMessage, decode
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-    from datetime import datetime
-    from types import TracebackType
+    from collections.abc import Iterable
+    from datetime import datetime, timedelta
 
-    from etl_core.queue import Delivery, Queue
+    from etl_core.queue import Delivery, Depth
     from pipeline_processing.messages import ItemMessage
 
 MOVED: Final = "moved"
@@ -24,11 +22,6 @@ MALFORMED: Final = "malformed"
 """Stands for the fingerprint of letters whose body is none of ours and left no room for their error."""
 UNREADABLE: Final = "unreadable"
 """Stands for the fingerprint of letters whose error can not be read."""
-
-_LEASE: Final = timedelta(minutes=2)
-_WAIT: Final = timedelta(seconds=1)
-_PATIENCE: Final = 2
-"""Receives in a row with nothing new after which the queue counts as read: an empty one alone proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,52 +123,14 @@ def _cause(delivery: Delivery, malformed: str) -> Cause:
         return Cause(UNREADABLE, "", "its error attribute can not be read", "unreadable")
 
 
-class Reading:
-    """One pass over a dead-letter queue, as an async context manager that gives every letter back on its way out.
-
-    Letters are leased for two minutes. What comes back within a longer pass is recognised and not given out twice;
-    after a hard kill they come back by themselves.
-    """
-
-    def __init__(self, queue: Queue, *, lease: timedelta = _LEASE, wait: timedelta = _WAIT) -> None:
-        self._queue = queue
-        self._lease = lease
-        self._wait = wait
-        self._held: dict[str, str] = {}
-        self.count = 0
-        """Letters given out."""
-
-    async def __aenter__(self) -> Self:
-        """Receive nothing yet."""
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Give back what is held. Per-entry failures are leases that ran out: those letters are back already."""
-        if self._held:
-            await self._queue.extend(list(self._held.values()), timedelta(0))
-
-    async def batches(self, size: int = 10) -> AsyncIterator[list[DeadLetter]]:
-        """Yield letters not seen before, up to ``size`` (at most 10) at a time, until there are no more."""
-        idle = 0
-        while idle < _PATIENCE:
-            letters = []
-            for delivery in await self._queue.receive(limit=size, wait=self._wait, lease=self._lease):
-                if delivery.message_id not in self._held:
-                    letters.append(parse(delivery))
-                self._held[delivery.message_id] = delivery.receipt
-            idle = 0 if letters else idle + 1
-            if letters:
-                self.count += len(letters)
-                yield letters
-
-    async def drop(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
-        """Delete ``letters`` from the queue; return those that could not be."""
-        chosen = list(letters)
-        if not chosen:
-            return []
-        report = await self._queue.delete([self._held[letter.delivery.message_id] for letter in chosen])
-        for index in report.succeeded:
-            del self._held[chosen[index].delivery.message_id]
-        return [chosen[failure.index] for failure in report.failed]
+def shortfall(read: int, counted: int, before: Depth) -> str:
+    """Say why fewer letters were ``read`` than the queue counted, or return nothing where all were."""
+    if read >= counted:
+        return ""
+    if before.in_flight:
+        return (
+            f"the queue counts about {counted:,}, {before.in_flight:,} of them held by another reader; try again later"
+        )
+    if not read:
+        return f"the queue counts about {counted:,} but gave none; its count lags by up to a minute"
+    return f"read {read:,} of about {counted:,}; its count lags by up to a minute: run it again"

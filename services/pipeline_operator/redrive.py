@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import Transient
 from etl_core.queue import BATCH_LIMIT, Message
-from pipeline_operator.dead_letters import Reading
+from pipeline_operator.dead_letters import parse, shortfall
+from pipeline_processing.dead_letters import Reading
 from pipeline_processing.messages import ERROR, RESUMED, rebase
 
 if TYPE_CHECKING:
@@ -52,8 +53,11 @@ class Selection:
 
     def is_empty(self) -> bool:
         """Say whether nothing at all was chosen."""
-        conditions = (self.fingerprint, self.run_id, self.agency, self.processor, self.item)
-        return not self.everything and not any(conditions)
+        return not (self.everything or self.is_narrow())
+
+    def is_narrow(self) -> bool:
+        """Say whether there is a condition that a letter can fail to meet."""
+        return any((self.fingerprint, self.run_id, self.agency, self.processor, self.item))
 
     def matches(self, letter: DeadLetter) -> bool:
         """Say whether ``letter`` is meant. A letter without a readable body has no run, agency, processor or item."""
@@ -79,6 +83,10 @@ class Tally:
     left_over: int = 0
     """Redriven or done, but still in the dead-letter queue; the next redrive drops them."""
     not_matching: int = 0
+    others: dict[str, int] = field(default_factory=dict)
+    """Those that were not meant, by fingerprint."""
+    unread: str = ""
+    """Why letters that the queue counts may not have been looked at."""
     runs: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
     """One line each, without repetitions."""
@@ -86,7 +94,17 @@ class Tally:
     @property
     def is_complete(self) -> bool:
         """Say whether everything that was meant was redriven or dropped."""
-        return not (self.malformed or self.failed or self.left_over or self.faults)
+        return not (self.malformed or self.failed or self.left_over or self.faults or self.unread)
+
+    @property
+    def has_matches(self) -> bool:
+        """Say whether any letter was meant, whatever came of it."""
+        return bool(self.redriven or self.already_done or self.malformed or self.failed)
+
+    def skip(self, letter: DeadLetter) -> None:
+        """Count a letter that is not meant."""
+        self.not_matching += 1
+        self.others[letter.cause.fingerprint] = self.others.get(letter.cause.fingerprint, 0) + 1
 
     def fault(self, line: str) -> None:
         """Note a fault once."""
@@ -118,27 +136,41 @@ class Redrive:
 
     async def run(self, selection: Selection, *, limit: int | None = None, dry_run: bool = False) -> Tally:
         """Redrive what ``selection`` means, at most ``limit`` letters. A failing service ends it early, as a fault."""
+        before = await self._lane.dead_letters.depth()
+        async with Reading(self._lane.dead_letters, self._clock) as reading:
+            if await self._read(reading, selection, limit=limit, dry_run=dry_run):
+                after = await self._lane.dead_letters.depth()
+                # Either count may lag, and others may bury or redrive meanwhile: the smaller one is the safer claim.
+                counted = min(before.visible + before.in_flight, after.visible + after.in_flight + reading.dropped)
+                self.tally.unread = shortfall(reading.count, counted, before)
+        return self.tally
+
+    async def _read(self, reading: Reading, selection: Selection, *, limit: int | None, dry_run: bool) -> bool:
+        """Take what is meant, batch by batch; say whether the pass ended by itself."""
         size = BATCH_LIMIT if self._rate is None else max(1, min(BATCH_LIMIT, int(self._rate)))
         taken = 0
-        async with Reading(self._lane.dead_letters) as reading:
-            async for batch in reading.batches(size):
-                started = self._clock.monotonic()
-                chosen = [letter for letter in batch if selection.matches(letter)]
-                self.tally.not_matching += len(batch) - len(chosen)
-                chosen = chosen if limit is None else chosen[: limit - taken]
-                taken += len(chosen)
-                try:
-                    await self._take(chosen, reading, dry_run=dry_run)
-                except Transient as error:
-                    self.tally.fault(f"stopped: {error}")
-                    break
-                self._on_progress(self.tally)
-                if taken == limit:
-                    break
-                if self._rate is not None and not dry_run:
-                    spent = timedelta(seconds=self._clock.monotonic() - started)
-                    await self._clock.sleep(timedelta(seconds=len(chosen) / self._rate) - spent)
-        return self.tally
+        async for batch in reading.batches(size):
+            started = self._clock.monotonic()
+            chosen = []
+            for letter in map(parse, batch):
+                if selection.matches(letter):
+                    chosen.append(letter)
+                else:
+                    self.tally.skip(letter)
+            chosen = chosen if limit is None else chosen[: limit - taken]
+            taken += len(chosen)
+            try:
+                await self._take(chosen, reading, dry_run=dry_run)
+            except Transient as error:
+                self.tally.fault(f"stopped: {error}")
+                return False
+            self._on_progress(self.tally)
+            if taken == limit:
+                return False
+            if self._rate is not None and not dry_run:
+                spent = timedelta(seconds=self._clock.monotonic() - started)
+                await self._clock.sleep(timedelta(seconds=len(chosen) / self._rate) - spent)
+        return True
 
     async def _take(self, letters: Sequence[DeadLetter], reading: Reading, *, dry_run: bool) -> None:
         readable = [letter for letter in letters if letter.message]
@@ -158,7 +190,7 @@ class Redrive:
         sent = await self._send(wanted)
         finished = [*sent, *done]
         await asyncio.gather(*(self._remove_dossier(letter) for letter in finished))
-        left = await reading.drop(finished)
+        left = await reading.drop(letter.delivery for letter in finished)
         self.tally.already_done += len(done)
         self.tally.left_over += len(left)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from pipeline_operator.dead_letters import DeadLetter, Groups, Reading
+from pipeline_operator.dead_letters import DeadLetter, Groups, parse, shortfall
 from pipeline_processing.cli.exits import DONE, FAILED, PARTLY
 from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
+from pipeline_processing.dead_letters import Reading
 from pipeline_processing.layout import ITEM_ID
 
 if TYPE_CHECKING:
@@ -23,16 +24,18 @@ if TYPE_CHECKING:
     from pipeline_processing.records import Records
     from pipeline_processing.service_handler import Lane
 
+_FINGERPRINTS_SHOWN: Final = 5
+
 
 async def list_letters(lane: Lane, clock: Clock, *, limit: int, as_json: bool) -> int:
-    """Print the lane's dead letters by fingerprint; return PARTLY when the queue counts letters and gave none."""
+    """Print the lane's dead letters by fingerprint; return PARTLY when the queue counts letters and kept them back."""
     dlq = lane.dead_letters
     depth, retention = await dlq.depth(), (await dlq.policy()).retention
     groups = Groups()
-    async with Reading(dlq) as reading:
+    async with Reading(dlq, clock) as reading:
         async for batch in reading.batches():
-            for letter in batch:
-                groups.add(letter)
+            for delivery in batch:
+                groups.add(parse(delivery))
             if reading.count >= limit:
                 break
     rows = [_group_fields(groups_row, retention, clock.now()) for groups_row in groups.by_size()]
@@ -47,7 +50,7 @@ async def list_letters(lane: Lane, clock: Clock, *, limit: int, as_json: bool) -
         print_table(columns, [[_cell(row[column.replace(" ", "_")]) for column in columns] for row in rows])
     if note:
         print(f"note: {note}", file=sys.stderr)
-    return PARTLY if note and not reading.count else DONE
+    return PARTLY if note and (reading.gave_up or not reading.count) else DONE
 
 
 async def show_letters(
@@ -55,9 +58,9 @@ async def show_letters(
 ) -> int:
     """Print what is known of the letters with this fingerprint or item id; FAILED when nothing is."""
     found: list[DeadLetter] = []
-    async with Reading(lane.dead_letters) as reading:
+    async with Reading(lane.dead_letters, clock) as reading:
         async for batch in reading.batches():
-            found += [letter for letter in batch if _is_about(letter, target)]
+            found += [letter for letter in map(parse, batch) if _is_about(letter, target)]
             if len(found) >= examples:
                 break
     retention = (await lane.dead_letters.policy()).retention
@@ -83,6 +86,8 @@ async def show_letters(
 
 def print_tally(tally: Tally, lane: Lane, *, dry_run: bool, as_json: bool) -> None:
     """Print what a redrive did, or would do."""
+    if tally.unread:
+        print(f"note: {tally.unread}", file=sys.stderr)
     if as_json:
         fields = asdict(tally)
         print_json({**fields, "runs": sorted(tally.runs), "lane": lane.name, "dry_run": dry_run})
@@ -107,17 +112,21 @@ def print_tally(tally: Tally, lane: Lane, *, dry_run: bool, as_json: bool) -> No
             print(f"then: pipeline-processing controller gather --run-id {run_id}")
 
 
+def print_no_match(tally: Tally, lane: Lane) -> None:
+    """Say that no letter was meant, and which fingerprints there are."""
+    names = sorted(tally.others, key=lambda name: (-tally.others[name], name))
+    shown = ", ".join(f"{name} ({tally.others[name]:,})" for name in names[:_FINGERPRINTS_SHOWN])
+    more = f" and {len(names) - _FINGERPRINTS_SHOWN:,} more" if len(names) > _FINGERPRINTS_SHOWN else ""
+    there_is = f"its fingerprints are {shown}{more}" if names else "it is empty"
+    way_out = f"`pipeline-processing dlq list --lane {lane.name}` lists what there is"
+    print(f"error: no dead letter in {lane.dead_letters.name} matches: {there_is} ({way_out})", file=sys.stderr)
+
+
 def _incomplete(read: int, depth: Depth, limit: int) -> str:
     counted = depth.visible + depth.in_flight
     if read >= limit and counted > read:
         return f"read {read:,} of about {counted:,}; --limit reads more"
-    if read < counted and depth.in_flight:
-        return (
-            f"the queue counts about {counted:,}, {depth.in_flight:,} of them held by another reader; try again later"
-        )
-    if not read and counted:
-        return f"the queue counts about {counted:,} but gave none; its count lags by up to a minute"
-    return ""
+    return shortfall(read, counted, depth)
 
 
 def _is_about(letter: DeadLetter, target: str) -> bool:

@@ -209,6 +209,43 @@ async def test_a_redrive_sends_drops_and_reports(deployment: Deployment, capsys:
     assert [other.item_id] == dossiers
 
 
+async def test_a_redrive_that_matches_nothing_says_what_there_is_with_exit_code_2(
+    deployment: Deployment, capsys: Capsys
+) -> None:
+    services, _ = deployment
+    item = await _bury(services, 0)
+    name = (await services.lane("live")).dead_letters.name
+
+    for more in (["--yes"], ["--dry-run"], ["--yes", "--json"]):
+        assert 2 == await _dlq(services, "redrive", "--fingerprint", "f" * 12, *more)
+        error = capsys.readouterr().err
+        assert f"error: no dead letter in {name} matches: its fingerprints are {FINGERPRINT} (1) (" in error
+
+    assert (set(), {item.item_id}) == await _held(services)
+
+
+async def test_a_redrive_of_everything_where_there_is_nothing_is_done(deployment: Deployment, capsys: Capsys) -> None:
+    services, _ = deployment
+
+    assert 0 == await _dlq(services, "redrive", "--all", "--yes")
+    assert "" == capsys.readouterr().err
+
+
+async def test_a_redrive_that_could_not_read_every_letter_says_so_with_exit_code_3(
+    deployment: Deployment, capsys: Capsys
+) -> None:
+    services, _ = deployment
+    for number in range(2):
+        await _bury(services, number)
+    lane = await services.lane("live")
+    assert await lane.dead_letters.receive(limit=1, wait=timedelta(seconds=5), lease=timedelta(minutes=5))
+
+    assert 3 == await _dlq(services, "redrive", "--all", "--yes")
+    assert (
+        "note: the queue counts about 2, 1 of them held by another reader; try again later\n" == capsys.readouterr().err
+    )
+
+
 @pytest.mark.parametrize(
     ("argv", "says"),
     [

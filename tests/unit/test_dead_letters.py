@@ -1,10 +1,15 @@
+import random
+from collections import deque
+from collections.abc import Sequence
 from datetime import timedelta
 
-from etl_core.queue import MESSAGE_LIMIT, Message
+import pytest
+
+from etl_core.queue import MESSAGE_LIMIT, Delivery, Depth, Message
 from etl_core.queue.memory import MemoryQueue
 from etl_core.testing.fake_clock import FakeClock
-from pipeline_operator.dead_letters import MOVED, UNREADABLE, DeadLetter, Groups, Reading, parse
-from pipeline_processing.dead_letters import Cause, compose
+from pipeline_operator.dead_letters import MOVED, UNREADABLE, DeadLetter, Groups, parse, shortfall
+from pipeline_processing.dead_letters import Cause, Reading, compose
 from pipeline_processing.messages import encode
 from pipeline_processing.model import Failure, Item
 
@@ -18,15 +23,16 @@ def _error(fingerprint: str = "aaaaaaaaaaaa", reason: str = "permanent") -> str:
     return Cause(reason, failure, 2, "w1", "0.1.0", "2030-01-01T00:00:00+00:00").encode()
 
 
-async def _read(queue: MemoryQueue) -> list[DeadLetter]:
-    async with Reading(queue) as reading:
-        return [letter async for batch in reading.batches() for letter in batch]
+async def _read(queue: MemoryQueue, clock: FakeClock) -> list[DeadLetter]:
+    async with Reading(queue, clock) as reading:
+        return [parse(delivery) async for batch in reading.batches() for delivery in batch]
 
 
 async def _letters(*messages: Message) -> list[DeadLetter]:
-    queue = MemoryQueue("dlq", FakeClock(auto_advance=True))
+    clock = FakeClock(auto_advance=True)
+    queue = MemoryQueue("dlq", clock)
     await queue.send(messages)
-    return await _read(queue)
+    return await _read(queue, clock)
 
 
 async def test_letters_are_grouped_by_fingerprint_and_the_largest_group_comes_first() -> None:
@@ -91,7 +97,7 @@ async def test_a_body_that_left_no_room_for_its_error_is_shown_as_malformed_and_
     failure = Failure("MalformedMessage", "the body is not JSON", "a" * 12, transient=False)
     await dlq.send([compose(delivery, Cause("malformed", failure, 0, "w1", "0.1.0", "2030-01-01T00:00:00+00:00"))])
 
-    (letter,) = await _read(dlq)
+    (letter,) = await _read(dlq, clock)
 
     assert {} == dict(letter.delivery.attributes)
     expected = ("malformed", "malformed", "the body is not JSON")
@@ -108,7 +114,7 @@ async def test_the_deadline_counts_from_the_original_send() -> None:
     await clock.advance(timedelta(days=3))
     assert not await lane.receive(limit=1, wait=timedelta(0), lease=timedelta(seconds=1))
 
-    (letter,) = await _read(dlq)
+    (letter,) = await _read(dlq, clock)
 
     assert sent_at + timedelta(days=14) == letter.expires_at((await dlq.policy()).retention)
     assert MOVED == letter.cause.fingerprint
@@ -119,7 +125,7 @@ async def test_reading_gives_every_letter_back_at_once() -> None:
     queue = MemoryQueue("dlq", clock)
     await queue.send([Message(_body(number)) for number in range(25)])
 
-    letters = await _read(queue)
+    letters = await _read(queue, clock)
 
     assert 25 == len({letter.delivery.message_id for letter in letters})
     depth = await queue.depth()
@@ -132,20 +138,97 @@ async def test_letters_that_come_back_within_a_long_pass_are_given_out_once() ->
     await queue.send([Message(_body(number)) for number in range(25)])
 
     seen: list[str] = []
-    async with Reading(queue, lease=timedelta(seconds=30)) as reading:
+    async with Reading(queue, clock, lease=timedelta(seconds=30)) as reading:
         async for batch in reading.batches(5):
-            seen += [letter.delivery.message_id for letter in batch]
+            seen += [delivery.message_id for delivery in batch]
             await clock.advance(timedelta(seconds=40))
 
     assert 25 == len(seen) == len(set(seen))
 
 
+class Shuffled(MemoryQueue):
+    """Gives in any order, as the service may, and counts what it gave."""
+
+    given = 0
+
+    async def receive(self, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
+        self._surface()
+        self._visible = deque(random.Random(self.given).sample(self._visible, len(self._visible)))
+        deliveries = await super().receive(limit=limit, wait=wait, lease=lease)
+        self.given += len(deliveries)
+        return deliveries
+
+
+class Stubborn(MemoryQueue):
+    """Leases nothing, and gives only the letters that stand first."""
+
+    async def receive(self, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
+        deliveries = await super().receive(limit=limit, wait=wait, lease=timedelta(0))
+        self._surface()
+        self._visible.rotate(len(deliveries))
+        return deliveries
+
+
+async def test_known_letters_in_any_order_do_not_end_a_pass_that_outlasts_their_lease() -> None:
+    clock = FakeClock(auto_advance=True)
+    queue = Shuffled("dlq", clock)
+    await queue.send([Message(_body(number)) for number in range(100)])
+
+    seen: list[str] = []
+    async with Reading(queue, clock, lease=timedelta(seconds=30)) as reading:
+        async for batch in reading.batches(1):
+            seen += [delivery.message_id for delivery in batch]
+            await clock.advance(timedelta(seconds=40))
+
+    assert 100 == len(seen) == len(set(seen))
+    assert not reading.gave_up
+
+
+async def test_the_leases_of_held_letters_are_renewed_so_that_none_is_received_twice() -> None:
+    clock = FakeClock(auto_advance=True)
+    queue = Shuffled("dlq", clock)
+    await queue.send([Message(_body(number)) for number in range(100)])
+
+    async with Reading(queue, clock, lease=timedelta(minutes=2)) as reading:
+        async for _ in reading.batches(1):
+            await clock.advance(timedelta(seconds=10))
+
+    assert 100 == queue.given
+    assert 100 == (await queue.depth()).visible
+
+
+async def test_a_pass_over_a_queue_that_gives_only_known_letters_ends_and_says_so() -> None:
+    clock = FakeClock(auto_advance=True)
+    queue = Stubborn("dlq", clock)
+    await queue.send([Message(_body(number)) for number in range(25)])
+
+    async with Reading(queue, clock) as reading:
+        assert [10] == [len(batch) async for batch in reading.batches()]
+
+    assert reading.gave_up
+
+
+@pytest.mark.parametrize(
+    ("read", "before", "says"),
+    [
+        (3, Depth(3, 0, 0), ""),
+        (4, Depth(3, 0, 0), ""),
+        (2, Depth(3, 0, 0), "read 2 of about 3; its count lags by up to a minute: run it again"),
+        (0, Depth(3, 0, 0), "the queue counts about 3 but gave none; its count lags by up to a minute"),
+        (2, Depth(2, 1, 0), "the queue counts about 3, 1 of them held by another reader; try again later"),
+    ],
+)
+def test_fewer_letters_than_counted_are_told_with_the_reason(read: int, before: Depth, says: str) -> None:
+    assert says == shortfall(read, 3, before)
+
+
 async def test_an_error_while_reading_gives_the_letters_back_too() -> None:
-    queue = MemoryQueue("dlq", FakeClock(auto_advance=True))
+    clock = FakeClock(auto_advance=True)
+    queue = MemoryQueue("dlq", clock)
     await queue.send([Message(_body())])
 
     try:
-        async with Reading(queue) as reading:
+        async with Reading(queue, clock) as reading:
             async for _ in reading.batches():
                 raise KeyboardInterrupt  # noqa: TRY301 - what Ctrl-C does at this very place
     except KeyboardInterrupt:
@@ -155,10 +238,11 @@ async def test_an_error_while_reading_gives_the_letters_back_too() -> None:
 
 
 async def test_dropping_deletes_only_what_was_chosen() -> None:
-    queue = MemoryQueue("dlq", FakeClock(auto_advance=True))
+    clock = FakeClock(auto_advance=True)
+    queue = MemoryQueue("dlq", clock)
     await queue.send([Message(_body(number)) for number in range(3)])
 
-    async with Reading(queue) as reading:
+    async with Reading(queue, clock) as reading:
         async for batch in reading.batches():
             assert [] == await reading.drop(batch[:1])
 

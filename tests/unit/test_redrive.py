@@ -1,4 +1,6 @@
 import asyncio
+import random
+from collections import deque
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -7,7 +9,7 @@ import pytest
 from etl_core.batch import BatchReport, EntryFailure
 from etl_core.errors import Unreachable
 from etl_core.objects.memory import MemoryBuckets, MemoryStore
-from etl_core.queue import Message
+from etl_core.queue import Delivery, Message
 from etl_core.queue.memory import MemoryQueue
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_operator.redrive import Redrive, Selection, Tally
@@ -33,6 +35,18 @@ class FaultyQueue(MemoryQueue):
     refuses: int = 0
     dies_in: str = ""
     is_down = False
+    order: random.Random | None = None
+    keeps_back = 0
+
+    async def receive(self, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
+        self._surface()
+        if self.order:
+            order = self.order
+            self._visible = deque(sorted(self._visible, key=lambda _: order.random()))
+        given = len(self._visible) - self.keeps_back
+        if self.keeps_back and given <= 0:
+            return ()
+        return await super().receive(limit=min(limit, given) if self.keeps_back else limit, wait=wait, lease=lease)
 
     async def send(self, messages: Sequence[Message]) -> BatchReport:
         if self.is_down:
@@ -212,6 +226,51 @@ async def test_a_rate_spreads_the_letters_over_time() -> None:
     await world.redrive(rate=2.0)
 
     assert world.clock.monotonic() - before >= 10
+
+
+async def test_a_slow_redrive_leaves_no_wanted_letter_behind_those_that_are_kept() -> None:
+    world = World()
+    for number in range(200):
+        await world.bury(number, fingerprint="b" * 12 if number % 2 else "a" * 12)
+    world.dlq.order = random.Random(7)
+
+    tally = await world.redrive(Selection(fingerprint="b" * 12), rate=0.1)
+
+    assert (100, 100, "", True) == (tally.redriven, tally.not_matching, tally.unread, tally.is_complete)
+    assert {"a" * 12: 100} == tally.others
+    assert 100 == (await world.dlq.depth()).visible
+
+
+async def test_letters_that_another_reader_holds_make_a_redrive_incomplete() -> None:
+    world = World()
+    for number in range(3):
+        await world.bury(number)
+    await world.dlq.receive(limit=1, wait=timedelta(0), lease=timedelta(minutes=5))
+
+    tally = await world.redrive()
+
+    assert (2, False) == (tally.redriven, tally.is_complete)
+    assert "the queue counts about 3, 1 of them held by another reader; try again later" == tally.unread
+
+
+async def test_letters_that_the_queue_counts_and_does_not_give_make_a_redrive_incomplete() -> None:
+    world = World()
+    for number in range(3):
+        await world.bury(number)
+    world.dlq.keeps_back = 1
+
+    tally = await world.redrive()
+
+    assert (2, False) == (tally.redriven, tally.is_complete)
+    assert "read 2 of about 3; its count lags by up to a minute: run it again" == tally.unread
+
+
+async def test_a_limit_that_is_reached_is_no_partial_read() -> None:
+    world = World()
+    for number in range(3):
+        await world.bury(number)
+
+    assert (await world.redrive(limit=2)).is_complete
 
 
 async def test_a_malformed_letter_stays_unless_forced() -> None:
