@@ -207,6 +207,24 @@ async def test_an_empty_agency_is_a_clear_no_op(world: World) -> None:
     assert [] == world.written()
 
 
+async def test_a_source_in_the_folder_that_is_written_into_is_never_overwritten(world: World) -> None:
+    inside = "out/10/attachments/a"
+    await world.attach(1, "10", "10/a", b"new")
+    await world.attach(2, "10", inside, b"the only one")
+    await world.attach(3, "10", "10/b", b"first")
+    same_bucket = ("--destination-bucket", world.source, "--destination-prefix", "out")
+
+    assert 3 == await world.run("--agency-id", "10", "--no-csv", *same_bucket, run_id="r1")
+
+    assert b"the only one" == world.s3.get_object(Bucket=world.source, Key=inside)["Body"].read()
+    assert b"first" == world.s3.get_object(Bucket=world.source, Key="out/10/attachments/b")["Body"].read()
+    assert {("10/a", "collision"), (inside, "unsafe_key")} == set(world.failed("r1"))
+
+    world.s3.put_object(Bucket=world.source, Key="10/b", Body=b"second")
+    assert 3 == await world.run("--agency-id", "10", "--no-csv", *same_bucket, run_id="r2")
+    assert b"second" == world.s3.get_object(Bucket=world.source, Key="out/10/attachments/b")["Body"].read()
+
+
 async def test_a_listing_and_the_database_lead_to_the_same_copies(world: World) -> None:
     for number, name in enumerate(ODD_NAMES):
         await world.attach(number, "10", f"10/{name}", name.encode())

@@ -41,7 +41,11 @@ def attachment(
 
 
 async def planned(
-    store: MemoryStore, *found: FileMapping, max_items: int = 100, max_bytes: int = 1000
+    store: MemoryStore,
+    *found: FileMapping,
+    max_items: int = 100,
+    max_bytes: int = 1000,
+    forbidden: str | None = None,
 ) -> list[list[FileMapping]]:
     async def each() -> AsyncIterator[FileMapping]:
         for mapping in found:
@@ -54,12 +58,13 @@ async def planned(
         source_prefix="10/",
         destination_prefix="",
         limits=Limits(max_items, max_bytes),
+        forbidden=forbidden,
     )
     return [pack async for pack in packs]
 
 
-async def flat(store: MemoryStore, *found: FileMapping, **limits: int) -> list[FileMapping]:
-    return [mapping for pack in await planned(store, *found, **limits) for mapping in pack]
+async def flat(store: MemoryStore, *found: FileMapping, max_items: int = 100) -> list[FileMapping]:
+    return [mapping for pack in await planned(store, *found, max_items=max_items) for mapping in pack]
 
 
 async def test_the_order_of_the_database_does_not_show_in_the_packs() -> None:
@@ -159,6 +164,16 @@ async def test_a_key_from_the_database_can_not_climb_out_of_its_agency() -> None
     (mapping,) = await flat(source(), attachment(1, "10/../../11/attachments/x"))
 
     assert "10/attachments/%2E%2E/%2E%2E/11/attachments/x" == mapping.destination_key
+
+
+async def test_a_source_in_the_folder_that_is_written_into_is_an_input_that_is_not_copied() -> None:
+    found = [attachment(1, "10/a"), attachment(2, "out/10/attachments/a"), attachment(3, "outer/a")]
+
+    (pack,) = await planned(source(), *found, forbidden="out/")
+
+    expected = {"10/a": None, "out/10/attachments/a": "unsafe_key", "outer/a": None}
+    assert expected == {mapping.source_key: mapping.verdict for mapping in pack}
+    assert ["", "10/attachments/a", "10/attachments/outer/a"] == [mapping.destination_key for mapping in pack]
 
 
 async def test_packs_keep_their_limits() -> None:

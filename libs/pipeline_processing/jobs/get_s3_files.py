@@ -6,7 +6,7 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from etl_core.errors import AccessDenied, ConfigError, NotFound
+from etl_core.errors import AccessDenied, ConfigError, NotFound, check_all
 from pipeline_processing.arguments import Parser
 from pipeline_processing.packing import parse_size
 
@@ -49,6 +49,10 @@ class GetS3Files:
                 "whose files?", where="--agency-id", way_out="give --agency-id one or more times, or --all-agencies"
             )
         from_database = options.attachments_from == "db"
+        check_all(
+            lambda: options.source_bucket or self._bucket("source"),
+            lambda: options.destination_bucket or self._bucket("destination"),
+        )
         spec = {
             "agencies": agencies,
             "source_bucket": options.source_bucket or self._bucket("source"),
@@ -87,6 +91,7 @@ class GetS3Files:
                 source_prefix=_source_prefix(spec, agency_id),
                 destination_prefix=spec["destination_prefix"],
                 limits=limits,
+                forbidden=_forbidden(spec),
             )
             async for files in packs:
                 pack = s3_files.Pack(spec["source_bucket"], spec["destination_bucket"], tuple(files))
@@ -174,15 +179,24 @@ def _source_prefix(spec: Mapping[str, Json], agency_id: str) -> str:
 
 def _refuse_overlap(spec: Mapping[str, Json], agencies: Sequence[str]) -> None:
     """Refuse to copy into the folders that are copied from: a second run would find the first one's copies there."""
-    destination = f"{spec['destination_prefix']}/" if spec["destination_prefix"] else ""
+    destination = _forbidden(spec)
+    if destination is None:
+        return
     sources = [_source_prefix(spec, agency_id) for agency_id in agencies] if spec["attachments_from"] == "s3" else []
     overlaps = any(destination.startswith(source) or source.startswith(destination) for source in sources)
-    if spec["source_bucket"] == spec["destination_bucket"] and (overlaps or not destination):
+    if overlaps or not destination:
         raise ConfigError(
             f"copies would land among their sources, in bucket {spec['source_bucket']}",
             where="--destination-prefix",
             way_out="use another bucket, or a --source-prefix and a --destination-prefix in folders of their own",
         )
+
+
+def _forbidden(spec: Mapping[str, Json]) -> str | None:
+    """Return the folder of the source bucket that runs write into: a source in it could be replaced by a copy."""
+    if spec["source_bucket"] != spec["destination_bucket"]:
+        return None
+    return f"{spec['destination_prefix']}/" if spec["destination_prefix"] else ""
 
 
 async def _reach(source: ObjectStore, destination: ObjectStore, prefix: str) -> None:

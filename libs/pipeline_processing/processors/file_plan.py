@@ -81,16 +81,22 @@ async def packs(
     source_prefix: str,
     destination_prefix: str,
     limits: Limits,
+    forbidden: str | None = None,
 ) -> AsyncIterator[list[FileMapping]]:
     """Yield packs of mappings, each with a destination and pinned, or with its verdict. Equal inputs give equal packs.
 
     Sources whose ETag or size is not known are looked up. Of two sources with one destination the first in the order
-    of their keys gets it, the other is a `collision`; attachments of the same source are one file.
+    of their keys gets it, the other is a `collision`; attachments of the same source are one file. A source below
+    ``forbidden``, the folder of the source bucket that runs write into, is `unsafe_key`: a copy could replace it.
     """
     packer = Packer[FileMapping](max_items=limits.max_items, max_bytes=limits.max_bytes)
     with SortedSpool() as spool:
         async for mapping in found:
-            placed = _placed(mapping, agency_id, source_prefix, destination_prefix)
+            placed = (
+                replace(mapping, verdict="unsafe_key", reason=f"the source is in {forbidden!r}, which runs write into")
+                if forbidden is not None and mapping.source_key.startswith(forbidden)
+                else _placed(mapping, agency_id, source_prefix, destination_prefix)
+            )
             spool.add(_order(placed), orjson.dumps(placed))
         planned = (_read(value) for _, value in spool)
         async with aclosing(_pinned(planned, source)) as pinned:

@@ -191,12 +191,16 @@ class S3FileProcessor:
             except (Permanent, NoSuchBucket) as error:
                 return FileResult(mapping, status_of(error), str(error))
 
-    async def _copy(self, pack: Pack, mapping: FileMapping) -> FileResult:
+    async def _copy(  # noqa: PLR0911 - one return a finding is what makes it readable
+        self, pack: Pack, mapping: FileMapping
+    ) -> FileResult:
         source, destination = self._stores(pack.source_bucket), self._stores(pack.destination_bucket)
         there = await _found(destination, mapping.destination_key)
         is_ours = there is not None and _is_copy(there, pack, mapping)
         if there is not None and is_ours and there.etag == mapping.etag:
             return _stored(mapping, "skipped", there)
+        if there is not None and _is_original(there, pack):
+            return FileResult(mapping, "collision", "what is at its destination, in the source's bucket, is no copy")
         head = await _found(source, mapping.source_key, version_id=mapping.version_id)
         if there is not None and is_ours and (head is None or head.etag != mapping.etag or _alike(head, there)):
             return _stored(mapping, "skipped", there)
@@ -262,6 +266,13 @@ def _is_copy(there: ObjectInfo, pack: Pack, mapping: FileMapping) -> bool:
         mapping.etag is not None
         and mapping.size in {None, there.size}
         and source_metadata.is_of(there.metadata, bucket=pack.source_bucket, key=mapping.source_key, etag=mapping.etag)
+    )
+
+
+def _is_original(there: ObjectInfo, pack: Pack) -> bool:
+    """Say whether the object at the destination may be somebody's source, which only a bucket for both can hold."""
+    return pack.source_bucket == pack.destination_bucket and not source_metadata.is_any_copy(
+        there.metadata, bucket=pack.source_bucket
     )
 
 

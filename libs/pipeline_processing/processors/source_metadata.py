@@ -65,6 +65,11 @@ def is_of(metadata: Mapping[str, str], *, bucket: str, key: str, etag: str) -> b
     return names_key and metadata.get(BUCKET) == bucket and decode(metadata.get(ETAG, "")) == etag
 
 
+def is_any_copy(metadata: Mapping[str, str], *, bucket: str) -> bool:
+    """Say whether ``metadata`` are those of a copy of anything in ``bucket``: it can be made again."""
+    return metadata.get(BUCKET) == bucket
+
+
 def note(metadata: Mapping[str, str]) -> str:
     """Say where the copy's metadata tell less than usual, or nothing."""
     if KEY_DIGEST not in metadata:
