@@ -158,6 +158,11 @@ class AwsClients:
         self._making = asyncio.Lock()
         self._clients: dict[tuple[str, bool], Any] = {}
 
+    async def describe(self) -> str:
+        """Return where the clients go, without what a URL may hold of credentials."""
+        meta = (await self.s3()).meta
+        return f"region {meta.region_name}, S3 at {without_userinfo(meta.endpoint_url)}"
+
     async def s3(self, *, retries: bool = True) -> S3Client:
         """Return the S3 client; the one without ``retries`` sends each request exactly once (law 4)."""
         client: S3Client = await self._client("s3", retries=retries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -13,7 +14,7 @@ from pydantic_settings import BaseSettings
 from etl_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
@@ -31,6 +32,11 @@ def parse_duration(value: object) -> object:
             raise ValueError(msg)
         return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
     return value
+
+
+def environment() -> Mapping[str, str]:
+    """Return the process's environment, for those who ask which variables are set; their values are `load`'s."""
+    return os.environ
 
 
 def unknown(kind: type[BaseSettings], names: Iterable[str], *, known: Collection[str] = ()) -> dict[str, str]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError
-from etl_core.settings import unknown
+from etl_core.settings import environment, unknown
 from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.checks import SUBJECTS, Check, Request, examine
 from pipeline_processing.cli.exits import DONE, FAILED, MEANINGS, USAGE
@@ -37,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         checks = [Check("settings", "fault", fault, error.way_out) for fault in error.what.split("; ")]
     else:
         checks = asyncio.run(_examine(services, options))
-    return report([*checks, *strangers(os.environ)], as_json=options.json)
+    return report([*checks, *strangers(environment())], as_json=options.json)
 
 
 def strangers(names: Iterable[str]) -> list[Check]:
@@ -87,14 +86,8 @@ async def _examine(services: ServiceHandler, options: argparse.Namespace) -> lis
         },
     )
 
-    async def connect() -> str:
-        from etl_core.aws import without_userinfo  # noqa: PLC0415 - the SDK takes half a second; help needs none
-
-        meta = (await services.aws.s3()).meta
-        return f"region {meta.region_name}, S3 at {without_userinfo(meta.endpoint_url)}"
-
     async with services:
-        checks = await examine(services, request, nonce=services.nonce, connect=connect)
+        checks = await examine(services, request, nonce=services.nonce, connect=services.aws.describe)
     return [Check("settings", "ok", "all are of the right kind"), *checks]
 
 
