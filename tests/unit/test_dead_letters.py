@@ -9,9 +9,12 @@ from etl_core.queue import MESSAGE_LIMIT, Delivery, Depth, Message
 from etl_core.queue.memory import MemoryQueue
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_operator.dead_letters import MOVED, UNREADABLE, DeadLetter, Groups, parse, shortfall
+from pipeline_operator.redrive import Tally
+from pipeline_operator.reports import list_letters, print_no_match
 from pipeline_processing.dead_letters import Cause, Reading, compose
 from pipeline_processing.messages import encode
 from pipeline_processing.model import Failure, Item
+from pipeline_processing.service_handler import Lane
 
 
 def _body(number: int = 1, *, agency: str = "10", run_id: str = "run-1") -> str:
@@ -206,6 +209,27 @@ async def test_a_pass_over_a_queue_that_gives_only_known_letters_ends_and_says_s
         assert [10] == [len(batch) async for batch in reading.batches()]
 
     assert reading.gave_up
+
+
+async def test_a_list_of_a_queue_that_kept_letters_back_is_partly_done(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = FakeClock(auto_advance=True)
+    queue = Stubborn("dlq", clock)
+    await queue.send([Message(_body(number)) for number in range(25)])
+
+    assert 3 == await list_letters(Lane("live", queue, queue), clock, limit=1000, as_json=False)
+    expected = "note: read 10 of about 25; its count lags by up to a minute: run it again\n"
+    assert expected == capsys.readouterr().err
+
+
+def test_where_nothing_matches_the_largest_few_fingerprints_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    queue = MemoryQueue("dlq", FakeClock())
+
+    print_no_match(Tally(others=dict.fromkeys("abcdef", 1) | {"g": 2_000}), Lane("live", queue, queue))
+
+    said = capsys.readouterr().err
+    assert (
+        "no dead letter in dlq matches: its fingerprints are g (2,000), a (1), b (1), c (1), d (1) and 2 more" in said
+    )
 
 
 @pytest.mark.parametrize(
