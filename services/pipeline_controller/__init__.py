@@ -1,1 +1,1 @@
-"""."""
+"""Plans runs, scatters their items, waits, gathers and publishes; once per run."""

@@ -279,7 +279,7 @@ def _add_start_options(command: Parser) -> None:
         "--schedule-time", type=_time, metavar="ISO8601", help="when it was scheduled; $PIPELINE_SCHEDULE_TIME"
     )
     command.add_argument("--pack-max-items", type=int, metavar="N", help="passed on to the job: files in one item")
-    command.add_argument("--pack-max-bytes", type=int, metavar="N", help="passed on to the job: bytes in one item")
+    command.add_argument("--pack-max-bytes", metavar="SIZE", help="passed on to the job: bytes in one item")
 
 
 def _add_end_options(command: Parser) -> None:

@@ -85,6 +85,7 @@ def build(
     finished_at = run.entered[run.state]
     outputs = published.outputs if published else ()
     named = problems[:KEPT]
+    groups = failures.largest_first()
     elapsed = datetime.fromisoformat(finished_at) - datetime.fromisoformat(run.created_at)
     return Report(
         run_id=run.run_id,
@@ -108,8 +109,8 @@ def build(
             for agency_id in sorted(conservation.agencies)
         ],
         outcomes=dict(sorted(conservation.outcomes.items())),
-        failures=[asdict(group) for group in failures.largest_first()],
-        failures_not_shown=failures.others,
+        failures=[asdict(group) for group in groups],
+        failures_not_shown=max(failures.others, conservation.total.dead.items - sum(group.items for group in groups)),
         commits=run.commits,
         published_counts=dict(published.counts) if published else {},
         outputs=[asdict(output) for output in outputs[:OUTPUTS_SHOWN]],
