@@ -34,7 +34,7 @@ async def write_missing_dossiers(dead_letters: Queue, control: Control) -> dict[
                 if run_id is not None:
                     written[run_id] = written.get(run_id, 0) + 1
     if reading.gave_up:
-        log.warning("dead_letters.read_partly", queue=dead_letters.name, read=reading.count)
+        log.warning("dead_letters.read_partly", queue=dead_letters.name, letters=reading.count)
     return written
 
 
