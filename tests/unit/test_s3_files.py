@@ -183,6 +183,13 @@ async def test_a_bucket_that_is_not_there_is_a_result_for_each_file() -> None:
     assert [("missing", True)] == [(result.status, "gone" in result.reason) for result in results]
 
 
+async def test_a_destination_that_is_not_there_makes_no_file_missing() -> None:
+    world = World(strict=True)
+    mapping = await world.planned("a")
+    with pytest.raises(ConfigError, match="gone"):
+        await world.processor(replace(CONFIG, destination_bucket="gone")).process_files([mapping])
+
+
 async def test_a_file_with_a_verdict_is_not_touched() -> None:
     world = World()
     mapping = replace(await world.planned("a"), verdict="collision", reason="taken")

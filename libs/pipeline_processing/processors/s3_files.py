@@ -188,7 +188,7 @@ class S3FileProcessor:
                 )
             except _Differs as error:
                 return FileResult(mapping, "failed", str(error))
-            except (Permanent, NoSuchBucket) as error:
+            except Permanent as error:
                 return FileResult(mapping, status_of(error), str(error))
 
     async def _copy(  # noqa: PLR0911 - one return a finding is what makes it readable
@@ -201,7 +201,10 @@ class S3FileProcessor:
             return _stored(mapping, "skipped", there)
         if there is not None and _is_original(there, pack):
             return FileResult(mapping, "collision", "what is at its destination, in the source's bucket, is no copy")
-        head = await _found(source, mapping.source_key, version_id=mapping.version_id)
+        try:
+            head = await _found(source, mapping.source_key, version_id=mapping.version_id)
+        except NoSuchBucket as error:  # of the destination's it is the deployment's fault, and raised
+            return FileResult(mapping, "missing", str(error))
         if there is not None and is_ours and (head is None or head.etag != mapping.etag or _alike(head, there)):
             return _stored(mapping, "skipped", there)
         if head is None:
@@ -297,7 +300,7 @@ def _is_proven(one: ObjectInfo, other: ObjectInfo) -> bool:
 def status_of(error: EtlError) -> FileStatus:
     """Return the status of a file that met ``error``; its message is the reason."""
     match error:
-        case NotFound() | NoSuchBucket():
+        case NotFound():
             return "missing"
         case PreconditionFailed():
             return "changed"
