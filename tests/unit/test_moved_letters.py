@@ -59,5 +59,5 @@ async def test_a_queue_that_gives_known_letters_for_ever_ends_the_pass_with_a_wa
     with capture_logs() as logs:
         assert {"r1": 3} == await write_missing_dossiers(queue, open_control(world.services()))
 
-    expected = {"event": "dead_letters.read_partly", "log_level": "warning", "queue": "live-dlq", "read": 3}
+    expected = {"event": "dead_letters.read_partly", "log_level": "warning", "queue": "live-dlq", "letters": 3}
     assert [expected] == logs
