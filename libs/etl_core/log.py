@@ -41,9 +41,7 @@ _TEXT_LIMIT: Final = 1000
 _FRAMES: Final = 20
 
 
-def configure(
-    *, level: Level = "info", style: Literal["json", "console"] = "json", stream: TextIO | None = None
-) -> None:
+def configure(*, level: Level = "info", style: Style = "json", stream: TextIO | None = None) -> None:
     """Send structlog's events and the standard library's records to ``stream`` (stderr); call it once, at start.
 
     Records of libraries below warning are dropped unless ``level`` is debug, and are logged by their template without

@@ -9,6 +9,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Final, Self
 
 from etl_core.queue import MESSAGE_LIMIT, Message
+from etl_core.queue.limits import ATTRIBUTE_LIMIT
 from pipeline_processing.messages import ERROR
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from etl_core.queue import Delivery, Queue
     from pipeline_processing.model import Failure
 
-ATTRIBUTE_LIMIT: Final = 10
-"""Attributes that SQS takes with one message."""
 
 _LEASE: Final = timedelta(minutes=2)
 _WAIT: Final = timedelta(seconds=1)

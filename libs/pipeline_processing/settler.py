@@ -11,6 +11,7 @@ import structlog
 
 from etl_core.errors import EtlError, NotFound, Transient
 from etl_core.queue import BATCH_LIMIT, Message
+from etl_core.queue.limits import DELAY_LIMIT
 from etl_core.retry import Backoff
 from pipeline_processing import __version__
 from pipeline_processing.dead_letters import Cause, compose
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 
 LINGER: Final = timedelta(milliseconds=100)
 """How long an acknowledgement waits for others to share its request."""
-DELAY_LIMIT: Final = timedelta(minutes=15)
-"""The longest delay of a message on SQS."""
 DELETE_TRIES: Final = 8
 DELETE_BACKOFF: Final = Backoff(base=timedelta(milliseconds=200), cap=timedelta(seconds=20))
 
