@@ -1,0 +1,1 @@
+"""Rejected rows: how they are kept, found, mended and given back."""
