@@ -29,8 +29,8 @@ class Job(Protocol):
         """
         ...
 
-    def plan(self, spec: Mapping[str, Json], services: ServiceHandler) -> AsyncIterator[Item]:
-        """Yield the run's items in any order, in bounded memory.
+    def plan(self, run_id: str, spec: Mapping[str, Json], services: ServiceHandler) -> AsyncIterator[Item]:
+        """Yield the run's items in any order, in bounded memory. A payload that names the run is that run's alone.
 
         Raises ConfigError where the spec names what does not exist.
         """

@@ -24,6 +24,12 @@ class Settings(BaseSettings):
     control_prefix: str = Field(default="pipeline", description="Prefix inside the control bucket.")
     source_bucket: str | None = Field(default=None, description="Default source bucket of jobs that copy.")
     destination_bucket: str | None = Field(default=None, description="Default destination bucket of jobs that copy.")
+    silver_bucket: str | None = Field(default=None, description="Default bucket of the silver tables.")
+    silver_prefix: str = Field(default="silver", description="Prefix of the silver tables inside their bucket.")
+    contracts_dir: Path | None = Field(default=None, description="Folder of contracts, for `--dataset NAME`.")
+    token_key: SecretStr | None = Field(
+        default=None, description="Key that classified columns are hashed and tokenised with; at least 16 characters."
+    )
 
     live_queue: str | None = Field(
         default=None, description="Name or URL of the live lane's queue; its DLQ is the one of its redrive policy."

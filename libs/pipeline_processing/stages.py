@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import orjson
 
 from etl_core.errors import ConfigError
-from pipeline_processing import __version__
+from pipeline_processing import __version__, unchanged
 from pipeline_processing.control import Control
 from pipeline_processing.inline import Inline
+from pipeline_processing.model import Marker
 from pipeline_processing.publish import Finished, Publisher
 from pipeline_processing.reports import summary
 from pipeline_processing.runs import Superseded, default_run_id
@@ -63,7 +64,7 @@ async def plan_run(
     """
     items: AsyncIterator[Item] | None = None
     if await control.runs.find(run_id) is None:
-        items = await _primed(job.plan(spec, services))
+        items = await _primed(job.plan(run_id, spec, services))
     run = await control.runs.open(
         run_id,
         job.name,
@@ -75,7 +76,9 @@ async def plan_run(
     )
     if run.state == "planning":
         manifests = control.manifests(run_id)
-        manifest = await manifests.load() or await manifests.freeze(items or job.plan(spec, services))
+        manifest = await manifests.load() or await manifests.freeze(items or job.plan(run_id, spec, services))
+        if unchanged.NAME in manifest.processors:
+            await _skip(control, manifest)
         counts = {"planned_items": manifest.items, "planned_inputs": manifest.inputs}
         try:
             run = await control.runs.move(
@@ -146,6 +149,26 @@ def say(finished: Finished, control: Control | None, *, json_output: bool) -> No
         report_at = f"pipeline-processing controller report --run-id {finished.run.run_id} (page: {page})"
     for line in summary.lines(finished.run, finished.report, report_at=report_at):
         sys.stdout.write(f"{line}\n")
+
+
+async def _skip(control: Control, manifest: Manifest) -> None:
+    """Mark what the plan leaves alone, before any scatter can see it: it never becomes a message."""
+    markers = control.markers(manifest.run_id)
+    async for item in control.manifests(manifest.run_id).items(manifest):
+        if item.processor == unchanged.NAME:
+            marker = Marker(
+                run_id=manifest.run_id,
+                item_id=item.item_id,
+                processor=item.processor,
+                agency_id=item.agency_id,
+                nonce=control.nonce(),
+                attempt=1,
+                worker=unchanged.WORKER,
+                code_version=__version__,
+                finished_at=control.clock.now().isoformat(),
+                result=unchanged.result_of(item),
+            )
+            await markers.write(marker)
 
 
 async def _primed(items: AsyncIterator[Item]) -> AsyncIterator[Item]:

@@ -120,7 +120,7 @@ class Controller:
         estimate = Estimate()
         agencies: dict[str, int] = {}
         with SortedSpool(unique=True) as spool:
-            async for item in job.plan(spec, self.services):
+            async for item in job.plan(run_id, spec, self.services):
                 entry = [item.processor, item.agency_id, item.payload, item.inputs]
                 spool.add(item.item_id.encode(), orjson.dumps(entry, option=orjson.OPT_SORT_KEYS))
             for _, line in spool:

@@ -85,7 +85,7 @@ class NothingJob:
     def parse(self, argv: Sequence[str]) -> Mapping[str, Json]:
         return {}
 
-    async def plan(self, spec: Mapping[str, Json], services: ServiceHandler) -> AsyncIterator[Item]:
+    async def plan(self, run_id: str, spec: Mapping[str, Json], services: ServiceHandler) -> AsyncIterator[Item]:
         for item in items(self.size):
             yield item
 

@@ -230,4 +230,4 @@ async def test_a_closed_bucket_is_a_fault_of_the_settings() -> None:
 
     async with ServiceHandler(chosen, stores=lambda bucket: Closed(world.buckets, bucket)) as services:
         with pytest.raises(ConfigError, match=r"GetObject is denied \(allow s3:ListBucket"):
-            await anext(job.plan(job.parse(("--agency-id", "10", *S3_ARGS)), services))
+            await anext(job.plan("r1", job.parse(("--agency-id", "10", *S3_ARGS)), services))

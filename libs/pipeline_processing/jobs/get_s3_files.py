@@ -73,7 +73,7 @@ class GetS3Files:
             )
         return spec
 
-    async def plan(self, spec: Mapping[str, Json], services: ServiceHandler) -> AsyncIterator[Item]:
+    async def plan(self, run_id: str, spec: Mapping[str, Json], services: ServiceHandler) -> AsyncIterator[Item]:
         """Yield the items of every agency; ConfigError for an unknown agency, a missing bucket, an unfit query."""
         from pipeline_processing.model import Item  # noqa: PLC0415 - discovery stays light
         from pipeline_processing.processors import employment_history, file_plan, s3_files  # noqa: PLC0415 - the same
