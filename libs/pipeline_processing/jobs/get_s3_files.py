@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import AccessDenied, ConfigError, NotFound, check_all
 from pipeline_processing.arguments import Parser
-from pipeline_processing.packing import parse_size
+from pipeline_processing.jobs._options import count, size, with_run_options
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -73,7 +73,12 @@ class GetS3Files:
             )
         return spec
 
-    async def plan(self, run_id: str, spec: Mapping[str, Json], services: ServiceHandler) -> AsyncIterator[Item]:
+    async def plan(
+        self,
+        run_id: str,  # noqa: ARG002 - equal files are equal items, whatever the run
+        spec: Mapping[str, Json],
+        services: ServiceHandler,
+    ) -> AsyncIterator[Item]:
         """Yield the items of every agency; ConfigError for an unknown agency, a missing bucket, an unfit query."""
         from pipeline_processing.model import Item  # noqa: PLC0415 - discovery stays light
         from pipeline_processing.processors import employment_history, file_plan, s3_files  # noqa: PLC0415 - the same
@@ -246,9 +251,9 @@ def parser() -> Parser:
         "--attachments-from", choices=("db", "s3"), default="db", help="which attachments: database or bucket listing"
     )
     how = parser.add_argument_group("how")
-    how.add_argument("--pack-max-items", type=_count, default=100, metavar="N", help="files in one item (default: 100)")
+    how.add_argument("--pack-max-items", type=count, default=100, metavar="N", help="files in one item (default: 100)")
     how.add_argument(
-        "--pack-max-bytes", type=_size, default="256MiB", metavar="SIZE", help="bytes in one item (default: 256MiB)"
+        "--pack-max-bytes", type=size, default="256MiB", metavar="SIZE", help="bytes in one item (default: 256MiB)"
     )
     how.add_argument(
         "--csv",
@@ -263,22 +268,6 @@ def parser() -> Parser:
     return parser
 
 
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
-    return int(text)
-
-
-def _size(text: str) -> int:
-    try:
-        size = parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    if size < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is less than one byte")
-    return size
-
-
 def definition() -> Job:
     """Return the job, for the controller and the workers."""
     return GetS3Files()
@@ -286,7 +275,7 @@ def definition() -> Job:
 
 def main(argv: Sequence[str]) -> int:
     """Run inline in this process; return an exit code."""
-    options = _with_run_options(parser()).parse_args(argv)
+    options = with_run_options(parser()).parse_args(argv)
     from pipeline_processing.service_handler import ServiceHandler  # noqa: PLC0415 - discovery stays light
     from pipeline_processing.stages import run_inline  # noqa: PLC0415 - the same
 
@@ -306,19 +295,6 @@ def main(argv: Sequence[str]) -> int:
             )
 
     return asyncio.run(run())
-
-
-def _with_run_options(parser: Parser) -> Parser:
-    run = parser.add_argument_group("the run")
-    run.add_argument("--run-id", metavar="ID", help="resume this run, or give a new one its name")
-    run.add_argument(
-        "--tolerate-failures",
-        default="0",
-        metavar="N|P%",
-        help="failed inputs that still count as a success (default: 0)",
-    )
-    run.add_argument("--json", action="store_true", help="print the report as one JSON document")
-    return parser
 
 
 JOB = (main, "copy agencies' attachments between buckets, with a manifest, and export employment histories as CSV")

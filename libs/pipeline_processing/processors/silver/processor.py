@@ -1,0 +1,251 @@
+"""The silver processor: a pack of bronze files, each downloaded, refined on local disk and its outputs stored."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from etl_core.errors import AccessDenied, Archived, InvalidData, NotFound, PreconditionFailed
+from pipeline_processing import __version__
+from pipeline_processing.model import ItemResult
+from pipeline_processing.processors.content import ContentFile, store
+from pipeline_processing.processors.silver.item import NAME, REFINED, FileStatus, SilverPack, pack_of, problems_of
+from pipeline_processing.processors.silver.refine import Interrupted, refine
+from pipeline_processing.processors.silver.snapshots import read_contract, read_reference
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    import polars as pl
+
+    from etl_core.objects import ObjectStore
+    from pipeline_processing.contracts.model import Contract
+    from pipeline_processing.model import Gathered, Item, Json, Output, Problem
+    from pipeline_processing.processors.silver.item import SourceFile
+    from pipeline_processing.processors.silver.refine import Refined
+
+log = structlog.get_logger(__name__)
+
+PROFILES: Final = "_profiles"
+_PARQUET: Final = "application/vnd.apache.parquet"
+_KEPT: Final = 32
+"""Contracts and reference tables that a worker remembers."""
+
+
+@dataclass(frozen=True, slots=True)
+class SilverConfig:
+    """How files are refined; none of it changes the bytes."""
+
+    concurrency: int = 1
+    """Files in work at once in one worker: each may take several cores and some 500 MB of memory."""
+    folder: Path | None = None
+    """Where downloads and staging files lie, about three times a file's uncompressed size; None = the system's."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """What every file of a pack is refined with."""
+
+    contract: Contract
+    references: Mapping[str, pl.DataFrame]
+
+
+class SilverProcessor:
+    """One item is a pack of files of one agency; a file that fails for good is a result with its reason."""
+
+    name = NAME
+
+    def __init__(
+        self, config: SilverConfig, stores: Callable[[str], ObjectStore], *, token_key: bytes | None = None
+    ) -> None:
+        self._config, self._stores, self._token_key = config, stores, token_key
+        self._slots = asyncio.Semaphore(config.concurrency)
+        self._given: dict[str, _Given] = {}
+
+    async def process(self, item: Item) -> ItemResult:
+        """Refine every file of the pack; Transient where a service is away, ConfigError where the worker lacks a key."""
+        pack = pack_of(item)
+        given = await self._read_given(pack)
+        entries: list[Json] = []
+        outputs: list[Output] = []
+        for file in pack.files:
+            entry, stored = await self._file(item, pack, file, given)
+            entries.append(entry)
+            outputs += stored
+        counts = Counter(entry["status"] for entry in entries)
+        return ItemResult(
+            item.item_id,
+            "done",
+            counts=dict(sorted(counts.items())),
+            failed=counts.total() - counts[REFINED],
+            outputs=tuple(outputs),
+            details={"files": entries},
+        )
+
+    def problems_of(self, gathered: Gathered) -> Iterable[Problem]:
+        """Yield the files of which no row was refined."""
+        return problems_of(gathered)
+
+    async def _read_given(self, pack: SilverPack) -> _Given:
+        pins = [pack.contract, *pack.references.values()]
+        key = " ".join(pin.sha256 for pin in pins)
+        if key not in self._given:
+            contract = await read_contract(self._stores(pack.contract.bucket), pack.contract, pack.destination.dataset)
+            references = {
+                name: await read_reference(self._stores(pin.bucket), pin) for name, pin in pack.references.items()
+            }
+            while len(self._given) >= _KEPT:
+                del self._given[next(iter(self._given))]
+            self._given[key] = _Given(contract, references)
+        return self._given[key]
+
+    async def _file(self, item: Item, pack: SilverPack, file: SourceFile, given: _Given) -> tuple[Json, list[Output]]:
+        async with self._slots:
+            with tempfile.TemporaryDirectory(prefix="silver-", dir=self._config.folder) as name:
+                folder = Path(name)
+                try:
+                    path = await self._download(file, folder)
+                    refined = await self._refine(path, folder, item, pack, file, given)
+                except (NotFound, PreconditionFailed, Archived, AccessDenied, InvalidData) as error:
+                    status = status_of(error)
+                    log.info("file.failed", source=file.source, status=status)
+                    return _verdict(file, status, str(error)), []
+                return await self._store(item, pack, file, refined)
+
+    async def _download(self, file: SourceFile, folder: Path) -> Path:
+        """Write the pinned version to disk under its own name's ending, which readers take for a hint."""
+        path = folder / f"source{''.join(PurePosixPath(file.key).suffixes[-2:])[:32]}"
+        with path.open("wb") as target:
+            async for chunk in self._stores(file.bucket).stream(file.key, etag=file.etag):
+                await asyncio.to_thread(target.write, chunk)
+        return path
+
+    async def _refine(
+        self, path: Path, folder: Path, item: Item, pack: SilverPack, file: SourceFile, given: _Given
+    ) -> Refined:
+        """Refine off the event loop. A cancelled task waits for its thread, which stops after the batch in work."""
+        stop = threading.Event()
+        work = asyncio.ensure_future(
+            asyncio.to_thread(
+                refine,
+                path,
+                given.contract,
+                into=folder / "out",
+                source=file.source,
+                source_version=file.version,
+                agency_id=item.agency_id,
+                references=given.references,
+                token_key=self._token_key,
+                today=date.fromisoformat(pack.today),
+                footer=_footer(pack, file, given.contract),
+                stop=stop,
+            )
+        )
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            stop.set()
+            while not work.done():
+                try:
+                    await asyncio.shield(work)
+                except asyncio.CancelledError:
+                    continue
+                except Interrupted:
+                    break
+            raise
+
+    async def _store(
+        self, item: Item, pack: SilverPack, file: SourceFile, refined: Refined
+    ) -> tuple[Json, list[Output]]:
+        """Store the outputs in the order of law 2: rows, then quarantine, then profile; the marker comes after."""
+        objects = self._stores(pack.destination.bucket)
+        stored: list[Output] = []
+        stem = f"part-{item.item_id[:12]}"
+
+        async def put(path: Path, folder: str, role: str, ending: str) -> Output:
+            with await asyncio.to_thread(ContentFile.of, path) as content:
+                key = f"{folder}/{stem}-{content.sha256[:20]}.{ending}"
+                output, _ = await store(content, objects, key, content_type=_PARQUET, role=role)
+            stored.append(output)
+            return output
+
+        passed = refined.verdict.status not in {"fail_file", "fail_run"}
+        entry = _verdict(file, REFINED if passed else "failed", "" if passed else _because(refined))
+        entry["refined"] = refined.as_json()
+        entry["outputs"] = []
+        if passed:
+            for made in refined.outputs:
+                output = await put(made.path, pack.destination.root(), "data", "parquet")
+                entry["outputs"].append(
+                    {
+                        "key": output.key,
+                        "size": output.size,
+                        "rows": made.rows,
+                        "partition": dict(made.partition),
+                        "stats": made.stats,
+                    }
+                )
+        if refined.quarantine is not None:
+            output = await put(refined.quarantine, pack.destination.root("quarantine"), "quarantine", "parquet")
+            entry["quarantine"] = {"key": output.key, "size": output.size, "rows": refined.quarantined}
+        profile = path_of_profile(refined, item)
+        output = await put(profile, f"{pack.destination.prefix}/{PROFILES}/{pack.destination.dataset}", "profile", "zst")
+        entry["profile"] = output.key
+        return entry, stored
+
+
+def path_of_profile(refined: Refined, item: Item) -> Path:
+    """Write the profile's sketches beside the other outputs and return where."""
+    path = refined.folder / f"profile-{item.item_id[:12]}"
+    path.write_bytes(refined.profile.to_bytes())
+    return path
+
+
+def status_of(error: Exception) -> FileStatus:
+    """Return the status of a file that met ``error``; its message is the reason."""
+    match error:
+        case NotFound():
+            return "missing"
+        case PreconditionFailed():
+            return "changed"
+        case Archived():
+            return "archived"
+        case AccessDenied():
+            return "denied"
+        case _:
+            return "unreadable"
+
+
+def _verdict(file: SourceFile, status: FileStatus, reason: str) -> dict[str, Json]:
+    return {
+        "source": file.source,
+        "version": file.version,
+        "size": file.size,
+        "modified": file.modified,
+        "status": status,
+        "reason": reason,
+    }
+
+
+def _because(refined: Refined) -> str:
+    failed = [result.name for result in refined.verdict.results if result.status == "failed"]
+    return f"{refined.verdict.status.replace('_', ' ')}: {', '.join(failed[:5])}"
+
+
+def _footer(pack: SilverPack, file: SourceFile, contract: Contract) -> dict[str, str]:
+    return {
+        "pipeline.run": pack.run,
+        "pipeline.contract": f"{contract.id} {contract.version}",
+        "pipeline.contract_fingerprint": contract.fingerprint,
+        "pipeline.code_version": __version__,
+        "pipeline.source": file.source,
+        "pipeline.source_version": file.version,
+    }
