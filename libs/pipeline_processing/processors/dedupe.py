@@ -1,0 +1,163 @@
+"""Which rows of a file stay where several have one key: found in memory that does not grow with the file.
+
+Three steps. While the rows go by, only a 64-bit hash of each key is spilled, with the row's position, into buckets by
+the hash. Then the hashes that stand more than once in their bucket name the candidates: the few rows whose keys may be
+equal. Their real keys are read back from the staging files, again bucket by bucket, and compared: two keys that only
+share a hash lose no row.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from types import TracebackType
+    from typing import BinaryIO, Self
+
+    import numpy.typing as npt
+
+    from pipeline_processing.contracts.model import Dedupe
+    from pipeline_processing.processors.staging import Staging
+
+BUCKETS: Final = 64
+"""Buckets of the first spill; one of them is sorted in memory at a time: 16 bytes a row, so 1 GB of it at 4·10⁹ rows."""
+CANDIDATES: Final = 500_000
+"""Candidates that are held at once, key and order columns with them."""
+_SPILLED: Final = np.dtype([("hash", "<u8"), ("position", "<u8")])
+_POSITION: Final = "_position"
+_HASH: Final = "_hash"
+_BYTE: Final = 256
+
+
+def hash_of(keys: pl.DataFrame) -> pl.Series:
+    """Return a hash of each row; null, NaN and -0.0 hash as what they are equal to."""
+    return keys.hash_rows(seed=0)
+
+
+class KeyIndex:
+    """Takes a file's rows in order, then tells which of them lose against another of the same key.
+
+    Use it as a context manager. ``hashing`` is there for tests: what it returns must be equal for equal keys.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        rule: Dedupe,
+        *,
+        candidates: int = CANDIDATES,
+        hashing: Callable[[pl.DataFrame], pl.Series] = hash_of,
+    ) -> None:
+        folder.mkdir(parents=True)
+        self._folder, self._rule, self._budget, self._hashing = folder, rule, candidates, hashing
+        self._spills: list[BinaryIO] = [(folder / f"{number:02d}.hashes").open("w+b") for number in range(BUCKETS)]
+        self._rows = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for spill in self._spills:
+            spill.close()
+
+    def add(self, frame: pl.DataFrame) -> None:
+        """Take in the next rows: those that `Staging.add` got, in the same order."""
+        hashes = self._hashing(frame.select(self._rule.key)).to_numpy()
+        buckets = _bucket_of(hashes, BUCKETS)
+        order = np.argsort(buckets, kind="stable")
+        spilled = np.empty(frame.height, dtype=_SPILLED)
+        spilled["hash"], spilled["position"] = hashes[order], order + self._rows
+        ends = np.searchsorted(buckets[order], np.arange(BUCKETS), side="right")
+        start = 0
+        for spill, end in zip(self._spills, ends.tolist(), strict=True):
+            if end > start:
+                spill.write(spilled[start:end])  # the buffer protocol: no copy
+            start = end
+        self._rows += frame.height
+
+    def losers(self, staging: Staging) -> npt.NDArray[np.bool_] | None:
+        """Return for each position whether the row has to go; None where every row stays."""
+        candidates = self._candidates()
+        if candidates is None:
+            return None
+        losers = candidates.copy()
+        for positions in self._winners(staging, candidates):
+            losers[positions] = False
+        return losers if losers.any() else None
+
+    def _candidates(self) -> npt.NDArray[np.bool_] | None:
+        """Return which rows share their hash with another; None where none does."""
+        found = np.zeros(self._rows, dtype=np.bool_)
+        for spill in self._spills:
+            spill.seek(0)
+            spilled = np.fromfile(spill, dtype=_SPILLED)
+            spilled = spilled[np.argsort(spilled["hash"])]
+            is_equal = spilled["hash"][1:] == spilled["hash"][:-1]
+            found[spilled["position"][1:][is_equal]] = True
+            found[spilled["position"][:-1][is_equal]] = True
+        return found if found.any() else None
+
+    def _winners(self, staging: Staging, candidates: npt.NDArray[np.bool_]) -> Iterator[npt.NDArray[np.uint64]]:
+        """Yield the positions that stay, bucket by bucket."""
+        parts = -(-int(candidates.sum()) // self._budget)
+        held: list[pl.DataFrame] = []
+        written: dict[int, list[Path]] = {}
+        count = 0
+        for frame in self._read(staging, candidates):
+            held.append(frame)
+            count += frame.height
+            if count > self._budget:
+                self._spill(pl.concat(held), parts, written)
+                held, count = [], 0
+        if not written:
+            yield self._best(pl.concat(held))[_POSITION].to_numpy()
+            return
+        if held:
+            self._spill(pl.concat(held), parts, written)
+        for paths in written.values():
+            best = pl.read_ipc(paths[0], memory_map=False)
+            for path in paths[1:]:
+                best = self._best(pl.concat([best, pl.read_ipc(path, memory_map=False)]))
+            yield best[_POSITION].to_numpy()
+
+    def _read(self, staging: Staging, candidates: npt.NDArray[np.bool_]) -> Iterator[pl.DataFrame]:
+        """Yield the candidates' keys and orders, position and hash with them."""
+        columns = list(dict.fromkeys((*self._rule.key, *(name for name, _ in self._rule.order))))
+        for start, frame in staging.frames(columns):
+            chosen = np.flatnonzero(candidates[start : start + frame.height])
+            if chosen.size:
+                rows = frame[chosen]
+                hashes = self._hashing(rows.select(self._rule.key)).alias(_HASH)
+                yield rows.with_columns(pl.Series(_POSITION, chosen + start, dtype=pl.UInt64), hashes)
+
+    def _spill(self, rows: pl.DataFrame, parts: int, written: dict[int, list[Path]]) -> None:
+        """Write the best rows of ``rows``, each to the bucket of its key."""
+        best = self._best(rows)
+        buckets = _bucket_of(best[_HASH].to_numpy(), parts)
+        for bucket in range(parts):
+            chosen = best.filter(pl.Series(buckets == bucket))
+            if chosen.height:
+                paths = written.setdefault(bucket, [])
+                path = self._folder / f"{bucket:06d}-{len(paths):06d}.candidates"
+                chosen.write_ipc(path, compression="lz4")
+                paths.append(path)
+
+    def _best(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return one row a key: the first by the contract's order, nulls last, then by position."""
+        names = [name for name, _ in self._rule.order]
+        descending = [is_descending for _, is_descending in self._rule.order]
+        ordered = rows.sort([*names, _POSITION], descending=[*descending, False], nulls_last=True)
+        return ordered.unique(list(self._rule.key), keep="first", maintain_order=True)
+
+
+def _bucket_of(hashes: npt.NDArray[np.uint64], buckets: int) -> npt.NDArray[np.unsignedinteger | np.signedinteger]:
+    """Return numbers below ``buckets``, by the hashes' high halves."""
+    numbers = (hashes >> np.uint64(32)) * np.uint64(buckets) >> np.uint64(32)
+    return numbers.astype(np.uint8 if buckets <= _BYTE else np.int64)  # bytes sort by counting, in one go
