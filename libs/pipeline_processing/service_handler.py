@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from etl_core.objects import ObjectStore
     from etl_core.queue import Queue
     from pipeline_processing.model import Processor
+    from pipeline_processing.processors.silver.item import Destination
     from pipeline_processing.repositories.attachments import AttachmentRepository
     from pipeline_processing.repositories.employment_history import EmploymentHistoryRepository
+    from pipeline_processing.tables import Table
 
 LaneName = Literal["live", "backfill"]
 
@@ -138,6 +140,18 @@ class ServiceHandler:
             )
         return self.store(bucket)
 
+    def table(self, destination: Destination, which: str = "") -> Table:
+        """Return the dataset's own table, or one beside it: ``quarantine``, ``decisions``, ``files``, ``profiles``."""
+        store, root = self.store(destination.bucket), destination.root(which)
+        if destination.format == "parquet":
+            from pipeline_processing.tables.plain import PlainTable  # noqa: PLC0415 - most processes need no table
+
+            return PlainTable(store, root, clock=self.clock, jitter=self.jitter, nonce=self.nonce)
+        from pipeline_processing.tables.delta import DeltaTable  # noqa: PLC0415 - the same
+
+        options = None if self._make_store else self.aws.storage_options
+        return DeltaTable(store, root, clock=self.clock, jitter=self.jitter, nonce=self.nonce, options=options)
+
     def memory_store(self) -> ObjectStore:
         """Return a new store in this process, for records that need not outlive it."""
         from etl_core.objects.memory import MemoryBuckets  # noqa: PLC0415 - only a run without a control bucket needs it
@@ -234,6 +248,19 @@ class ServiceHandler:
             history.NAME,
             lambda: history.EmploymentHistoryProcessor(
                 history.EmploymentHistoryConfig(), lambda: self.employment_history, self.store, self.clock
+            ),
+        )
+
+    @property
+    def silver(self) -> Processor:
+        """Return the processor that refines bronze files; a contract with protected columns needs the token key."""
+        from pipeline_processing.processors.silver import item, processor  # noqa: PLC0415 - polars takes a while
+
+        key = self.settings.token_key
+        return self._processor(
+            item.NAME,
+            lambda: processor.SilverProcessor(
+                processor.SilverConfig(), self.store, token_key=key.get_secret_value().encode() if key else None
             ),
         )
 

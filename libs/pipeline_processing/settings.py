@@ -28,7 +28,9 @@ class Settings(BaseSettings):
     silver_prefix: str = Field(default="silver", description="Prefix of the silver tables inside their bucket.")
     contracts_dir: Path | None = Field(default=None, description="Folder of contracts, for `--dataset NAME`.")
     token_key: SecretStr | None = Field(
-        default=None, description="Key that classified columns are hashed and tokenised with; at least 16 characters."
+        default=None,
+        min_length=16,
+        description="Key that classified columns are hashed and tokenised with; at least 16 characters.",
     )
 
     live_queue: str | None = Field(
