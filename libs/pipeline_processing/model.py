@@ -174,7 +174,7 @@ class NamesProblems(Protocol):
 class Published:
     """What a job's publish did.
 
-    ``commit`` names the one atomic step; ``changed`` is False when it had been done before.
+    ``commit`` names the one atomic step, empty where there was none; ``changed`` is False when it had been done before.
     """
 
     commit: str
@@ -186,3 +186,5 @@ class Published:
 
     How many failed in all is what the markers count (`ItemResult.failed`).
     """
+    withheld: str = ""
+    """Why readers see nothing of the run, where the job decided so: the run is partly done, whatever is tolerated."""

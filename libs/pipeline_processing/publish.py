@@ -183,11 +183,13 @@ class Publisher:
         account = await self._account(run.run_id, manifest, publish_for=run if publishes else None)
         _, is_whole = shortfalls(account.conservation, tolerance)
         commits = run.commits
-        if account.published is not None and account.published.commit not in commits:
-            commits = (*commits, account.published.commit)
+        published = account.published
+        if published is not None and published.commit and published.commit not in commits:
+            commits = (*commits, published.commit)
+        is_withheld = published is not None and bool(published.withheld)
         run = await runs.move(
             run,
-            "published" if publishes and is_whole else "partial",
+            "published" if publishes and is_whole and not is_withheld else "partial",
             leaving="gathering",
             counts=_counts(account.conservation),
             commits=commits,
@@ -221,6 +223,8 @@ class Publisher:
     async def _record(self, run: Run, account: _Account) -> Report:
         layout = self._control.layout(run.run_id)
         because, _ = shortfalls(account.conservation, Tolerance.parse(run.tolerance))
+        if account.published is not None and account.published.withheld:
+            because.append(f"withheld from readers: {account.published.withheld}")
         failures = await self._failures(run.run_id, account.dead)
         report = build(
             run, account.conservation, failures, account.published, because=because, problems=account.named()

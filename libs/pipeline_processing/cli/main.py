@@ -10,7 +10,7 @@ import argparse
 import difflib
 import sys
 import textwrap
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Final, cast
 
 from etl_core.errors import ConfigError
@@ -34,6 +34,13 @@ _HELP: Final[Mapping[str, Mapping[str, str]]] = {
         "jobs": "list every job with its description [--json]",
         "new-job": "write a new job, its processor and its test from a template",
     },
+    "Data": {
+        "contracts": "lint, show, diff and infer contracts; the JSON schema for editors",
+        "validate": "check one local file by a contract: a table, --json, or --html for its sender",
+        "profile": "what a local file holds, column by column; no contract needed",
+        "quarantine": "list, show, release and waive rejected rows",
+        "backfill": "plan and run a reprocessing, roll one back",
+    },
     "The fleet": {
         "controller": "plan, scatter, wait, gather, publish; each of them alone too",
         "worker": "work on a lane's queue until told to stop",
@@ -55,6 +62,8 @@ _EXAMPLES: Final = """\
   pipeline-processing controller run get_s3_files -- --all-agencies
   pipeline-processing worker --lane live
   pipeline-processing dlq list --lane live
+  pipeline-processing validate roster.csv --contract roster.odcs.yaml --html roster.html
+  pipeline-processing run bronze_to_silver -- --contract roster.odcs.yaml --all-agencies
   pipeline-processing new-job normalize_ranks --dry-run
 """
 
@@ -176,19 +185,24 @@ def _jobs(argv: Sequence[str]) -> int:
     return USAGE if registry.faults else DONE
 
 
-def _new_job(argv: Sequence[str]) -> int:
-    from pipeline_processing.cli import new_job  # noqa: PLC0415 - only this command needs it
+def _later(module: str) -> Command:
+    """Return the command of a module beside this one, imported when it is called: some take a second."""
 
-    return new_job.main(argv)
+    def command(argv: Sequence[str]) -> int:
+        main = import_module(f"pipeline_processing.cli.{module}").main
+        return cast("Command", main)(argv)
 
-
-def _doctor(argv: Sequence[str]) -> int:
-    from pipeline_processing.cli import doctor  # noqa: PLC0415 - the SDK and pydantic take most of a second to import
-
-    return doctor.main(argv)
+    return command
 
 
-_BUILT_IN: Final[Mapping[str, Command]] = {"run": _run, "jobs": _jobs, "new-job": _new_job, "doctor": _doctor}
+_BUILT_IN: Final[Mapping[str, Command]] = {
+    "run": _run,
+    "jobs": _jobs,
+    **{
+        name: _later(name.replace("-", "_"))
+        for name in ("new-job", "doctor", "contracts", "validate", "profile", "quarantine", "backfill")
+    },
+}
 
 
 if __name__ == "__main__":
