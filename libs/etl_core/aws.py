@@ -173,6 +173,25 @@ class AwsClients:
         client: SQSClient = await self._client("sqs", retries=True)
         return client
 
+    async def storage_options(self) -> dict[str, str]:
+        """Return what Rust's object_store (deltalake, Polars) needs to reach S3 as these clients do.
+
+        Credentials expire: ask again for each use, and keep none.
+        """
+        client = await self.s3()
+        with translated("S3"):
+            keys = await (await self._session.get_credentials()).get_frozen_credentials()
+        endpoint = client.meta.endpoint_url
+        options = {
+            "aws_access_key_id": keys.access_key,
+            "aws_secret_access_key": keys.secret_key,
+            "aws_region": client.meta.region_name,
+            "aws_endpoint": endpoint,
+            "aws_allow_http": str(endpoint.startswith("http://")).lower(),
+            "aws_conditional_put": "etag",
+        }
+        return options | ({"aws_session_token": keys.token} if keys.token else {})
+
     async def aclose(self) -> None:
         """Close the connections."""
         self._clients.clear()

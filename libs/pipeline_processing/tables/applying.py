@@ -1,0 +1,87 @@
+"""The life of a change, whatever the table's format: once, on a fresh snapshot, until it stands or is not needed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+import structlog
+
+from etl_core.errors import InvalidData, Transient
+from etl_core.retry import Backoff
+from pipeline_processing.tables import Committed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from etl_core.clock import Clock
+    from pipeline_processing.tables import Change, Edit, Snapshot
+
+log = structlog.get_logger(__name__)
+
+ROUNDS: Final = 24
+"""Lost races before a commit gives up: with four writers at once each loses three at most, so this is a stampede."""
+BACKOFF: Final = Backoff(base=timedelta(milliseconds=50), cap=timedelta(seconds=2))
+
+
+Base = TypeVar("Base")
+
+
+class Attempts(Protocol[Base]):
+    """What `apply` needs of a table; ``Base`` is what its format must know to put a commit on top of a snapshot."""
+
+    async def base(self) -> tuple[Snapshot, Base]:
+        """Return the table as it is now."""
+        ...
+
+    async def attempt(self, change: Change, edit: Edit, snapshot: Snapshot, base: Base) -> bool:
+        """Commit ``edit`` as the successor of ``snapshot``; False where another commit came first."""
+        ...
+
+
+async def apply(
+    table: Attempts[Base], change: Change, *, where: str, clock: Clock, jitter: Callable[[], float]
+) -> Committed:
+    """Apply ``change`` to ``table`` exactly once; Transient after `ROUNDS` lost races."""
+    for lost in range(ROUNDS):
+        if lost:
+            await clock.sleep(BACKOFF.delay(lost, jitter()))
+        snapshot, base = await table.base()
+        if snapshot.applied.get(change.app, -1) >= change.version:
+            return Committed(snapshot.version, changed=False)
+        edit = change.decide(snapshot)
+        if edit is None:
+            return Committed(snapshot.version, changed=False)
+        check(edit, snapshot, where=where)
+        if await table.attempt(change, edit, snapshot, base):
+            log.info(
+                "table.committed",
+                table=where,
+                app=change.app,
+                app_version=change.version,
+                version=snapshot.version + 1,
+                added=len(edit.add),
+                removed=len(edit.remove),
+                races_lost=lost,
+            )
+            return Committed(snapshot.version + 1, changed=True, edit=edit)
+    raise Transient(f"{where}: {ROUNDS} times another commit came first")
+
+
+def check(edit: Edit, snapshot: Snapshot, *, where: str) -> None:
+    """InvalidData where an edit does not fit the snapshot that it was decided on: a fault of its decision."""
+    added = [file.path for file in edit.add]
+    faults = [
+        *(f"{path} is not in the table" for path in edit.remove if path not in snapshot.files),
+        *(f"{path} is in the table already" for path in added if path in snapshot.files and path not in edit.remove),
+        *(f"{path} is both added and removed" for path in {*added} & {*edit.remove}),
+        *(f"{path} is no path in the table" for path in added if not _is_inside(path)),
+    ]
+    if len({*added}) < len(added) or len({*edit.remove}) < len(edit.remove):
+        faults.append("a file is named twice")
+    if faults:
+        raise InvalidData(f"{where}: {faults[0]}" + (f", and {len(faults) - 1} more" if faults[1:] else ""))
+
+
+def _is_inside(path: str) -> bool:
+    return bool(path) and not path.startswith(("/", "_")) and "://" not in path and ".." not in path.split("/")
