@@ -1,0 +1,274 @@
+"""A contract's checks, compiled once and run in the pass of the transform.
+
+How to use them, for one file:
+
+    checks = compile_checks(contract, missing=("rank",), today=today)
+    for frame in typed:                                  # contract columns, `_row`, `_line`, fault columns
+        masked = frame.with_columns(checks.masks)        # one Boolean column a row-local check: True = fails
+        checks.observe(masked)
+    failing = checks.whole_file(staged)                  # `_row`, `check`: keys and intervals
+    checks.measure(staged)                               # metrics, SQL, freshness
+    verdict = checks.verdict(rows=rows, quarantined=quarantined)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from etl_core.errors import ConfigError, check_all
+from pipeline_processing.quality import figures, masks
+from pipeline_processing.quality.verdict import CheckResult, concluded, holds, judged, spelled
+from pipeline_processing.quality.whole_file import duplicates, incomplete, overlaps
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from datetime import date
+
+    from pipeline_processing.contracts.model import Check, Contract
+    from pipeline_processing.quality.verdict import Verdict
+
+LOCAL_KINDS: Final = frozenset(
+    {"type", "required", "enum", "pattern", "length", "range", "multiple_of", "lookup", "row"}
+)
+"""Kinds that one row decides by itself."""
+WHOLE_KINDS: Final = frozenset({"unique", "primary_key", "overlap"})
+"""Kinds that fail rows, but need all of the file's to tell."""
+_PERCENT: Final = 100
+
+
+@dataclass(slots=True)
+class _Tally:
+    looked_at: int = 0
+    failed: int = 0
+    value: float | None = None
+    why: str = ""
+    """Why it looked at nothing, where it did not."""
+
+
+def compile_checks(contract: Contract, *, missing: Collection[str] = (), today: date) -> Checks:
+    """Return the checks of ``contract`` for one file whose source lacks the columns ``missing``.
+
+    ConfigError, of all faults at once, for expressions, patterns and limits that do not compile, and for a check that
+    has a column's name.
+    """
+    check_all(*(lambda check=check: _refuse(check, contract, today) for check in contract.checks))
+    return Checks(contract, frozenset(missing), today)
+
+
+class Checks:
+    """The checks of one file: their masks, and what was seen so far. Not to be shared between files."""
+
+    def __init__(self, contract: Contract, missing: frozenset[str], today: date) -> None:
+        self._contract, self._missing, self._today = contract, missing, today
+        self._rows = 0
+        self._tallies = {check.name: _Tally(why=self._unable(check)) for check in contract.checks}
+        self._local = tuple(c for c in contract.checks if c.kind in LOCAL_KINDS and not self._tallies[c.name].why)
+        self.masks: tuple[pl.Expr, ...] = tuple(masks.mask(c, contract, today=today) for c in self._local)
+        """One Boolean expression a row-local check, named after it, True where the row fails; never null."""
+        self._counts = tuple(_counts(index, c, contract, today) for index, c in enumerate(self._local))
+
+    @property
+    def rows(self) -> int:
+        """Return how many rows were observed."""
+        return self._rows
+
+    @property
+    def quarantining(self) -> tuple[str, ...]:
+        """Return the names of the checks that take their failing rows out, in the contract's order."""
+        return tuple(c.name for c in self._contract.checks if _is_rowwise(c) and c.action == "quarantine")
+
+    def observe(self, masked: pl.DataFrame) -> None:
+        """Count, for each mask in ``masked``, the rows it applies to and the rows that fail it."""
+        self._rows += len(masked)
+        if not self._local or masked.is_empty():
+            return
+        counted = masked.select(*(expr for pair in self._counts for expr in pair)).row(0)
+        for index, check in enumerate(self._local):
+            tally = self._tallies[check.name]
+            tally.looked_at += counted[2 * index]
+            tally.failed += counted[2 * index + 1]
+
+    def whole_file(self, staged: pl.LazyFrame) -> pl.DataFrame:
+        """Return `_row` (UInt64) and `check` (Enum) of the rows that fail a unique, primary_key or overlap check.
+
+        ``staged`` has `_row` and the contract's columns. It is scanned once or twice for a check and bucket.
+        """
+        named = pl.Enum([check.name for check in self._contract.checks])
+        found = [pl.DataFrame(schema={"_row": pl.UInt64, "check": named})]
+        rows = _length(staged)
+        for check in self._contract.checks:
+            tally = self._tallies[check.name]
+            if check.kind not in WHOLE_KINDS or tally.why:
+                continue
+            failing = self._failing(check, staged, rows)
+            tally.looked_at += self._keyed(check, staged)
+            tally.failed += len(failing)
+            found.append(pl.DataFrame({"_row": failing}).with_columns(pl.lit(check.name, dtype=named).alias("check")))
+        return pl.concat(found).sort("_row", "check")
+
+    def measure(self, staged: pl.LazyFrame) -> None:
+        """Take the figures of the metric, sql and freshness checks over the rows of ``staged``."""
+        rows = _length(staged)
+        for check in self._contract.checks:
+            tally = self._tallies[check.name]
+            if check.kind not in figures.FIGURE_KINDS or tally.why:
+                continue
+            if not rows and check.arguments.get("metric") != "rowCount":
+                continue
+            figure = figures.measure(check, self._contract, staged, rows=rows, today=self._today)
+            tally.looked_at, tally.failed = max(figure.looked_at, 1), figure.failed
+            tally.value, tally.why = figure.value, figure.why
+
+    def verdict(self, *, rows: int, quarantined: int) -> Verdict:
+        """Return the verdict on the file: of its ``rows``, rejects included, ``quarantined`` were taken out.
+
+        A check that was not run is skipped, whatever the reason.
+        """
+        required = {column.name for column in self._contract.columns if column.required}
+        return concluded(
+            (self._result(check) for check in self._contract.checks),
+            rows=rows,
+            quarantined=quarantined,
+            max_share=self._contract.quarantine.max_share,
+            missing=self._missing & (required | set(self._contract.primary_key)),
+        )
+
+    def _result(self, check: Check) -> CheckResult:
+        tally, action = self._tallies[check.name], _action(check)
+        why = tally.why or self._nothing(check, tally)
+        figure = _figure(check, tally)
+        status = "skipped" if why else judged(check, is_holding=_holds(check, tally, figure), action=action)
+        return CheckResult(
+            name=check.name,
+            kind=check.kind,
+            status=status,
+            column=check.column,
+            dimension=check.dimension,
+            severity=check.severity,
+            action=action,
+            looked_at=0 if why else tally.looked_at,
+            failed=tally.failed,
+            figure=tally.value,
+            threshold=spelled(check.threshold),
+            why=(why,) if why else (),
+            files={status: 1},
+            description=check.description,
+        )
+
+    def _nothing(self, check: Check, tally: _Tally) -> str:
+        if tally.looked_at:
+            return ""
+        if not self._rows:
+            return "the file has no rows"
+        return "no value to look at" if check.kind in LOCAL_KINDS | WHOLE_KINDS else "it was not measured"
+
+    def _unable(self, check: Check) -> str:
+        if check.kind == "text":
+            return "for people to check"
+        if lacking := sorted(self._missing & self._reads(check)):
+            return f"not in the file: {', '.join(lacking)}"
+        return ""
+
+    def _reads(self, check: Check) -> frozenset[str]:
+        match check.kind:
+            case "primary_key":
+                return frozenset(self._contract.primary_key)
+            case "unique":
+                return frozenset(_named(check, "columns") or (check.column or "",))
+            case "overlap":
+                return frozenset((*_named(check, "by"), *_named(check, "start"), *_named(check, "end")))
+            case "metric" | "freshness":
+                return figures.columns_of(check)
+            case "sql":
+                return frozenset(name for name in self._missing if name in (check.expression or ""))
+            case _:
+                return masks.reads(check, self._contract, today=self._today)
+
+    def _failing(self, check: Check, staged: pl.LazyFrame, rows: int) -> pl.Series:
+        match check.kind:
+            case "overlap":
+                return overlaps(
+                    staged,
+                    _named(check, "by"),
+                    *_named(check, "start"),
+                    *_named(check, "end"),
+                    rows=rows,
+                    is_closed=bool(check.arguments.get("closed")),
+                )
+            case "primary_key":
+                key = self._contract.primary_key
+                return pl.concat([duplicates(staged, key, rows=rows), incomplete(staged, key)]).sort()
+            case _:
+                return duplicates(staged, _named(check, "columns") or (check.column or "",), rows=rows)
+
+    def _keyed(self, check: Check, staged: pl.LazyFrame) -> int:
+        """Return how many rows a whole-file check applies to: all for a primary key, else those without a null."""
+        names = {"unique": self._reads(check), "overlap": {*_named(check, "by"), *_named(check, "start")}}.get(
+            check.kind
+        )
+        kept = staged if names is None else staged.filter(pl.all_horizontal(pl.col(*sorted(names)).is_not_null()))
+        return _length(kept)
+
+
+def _refuse(check: Check, contract: Contract, today: date) -> None:
+    where = f"{contract.id} {contract.version}, check {check.name}"
+    names = {column.name for column in contract.columns}
+    if check.name in names or check.name.startswith("_"):
+        raise ConfigError("a check must not have a column's name", where=where, way_out="give it another name")
+    if check.column is not None and check.column not in names:
+        raise ConfigError(f"no column {check.column!r}", where=where)
+    if check.kind in LOCAL_KINDS:
+        masks.mask(check, contract, today=today)
+    elif check.kind in figures.FIGURE_KINDS:
+        figures.refuse(check, contract, today=today)
+    elif check.kind == "overlap" and not all(
+        set(_named(check, part)) <= names and _named(check, part) for part in ("by", "start", "end")
+    ):
+        raise ConfigError("overlap needs by, start and end, all columns of the contract", where=where)
+    elif check.kind == "primary_key" and not contract.primary_key:
+        raise ConfigError("the contract has no primary key", where=where)
+
+
+def _counts(index: int, check: Check, contract: Contract, today: date) -> tuple[pl.Expr, pl.Expr]:
+    """Return a check's two counts over a masked frame: looked at, failed."""
+    return (
+        masks.looked_at(check, contract, today=today).alias(f"{index}:looked_at"),
+        pl.col(check.name).sum().alias(f"{index}:failed"),
+    )
+
+
+def _is_rowwise(check: Check) -> bool:
+    return check.kind in LOCAL_KINDS or check.kind in WHOLE_KINDS
+
+
+def _action(check: Check) -> str:
+    """Return the check's action; a figure has no rows to take out, so *quarantine* is as strong as its severity."""
+    if check.action != "quarantine" or _is_rowwise(check):
+        return check.action
+    return "fail_file" if check.severity == "error" and check.kind != "text" else "warn"
+
+
+def _figure(check: Check, tally: _Tally) -> float:
+    if tally.value is not None:
+        return tally.value
+    if check.threshold is not None and check.threshold.unit == "percent":
+        return _PERCENT * tally.failed / tally.looked_at if tally.looked_at else 0.0
+    return float(tally.failed)
+
+
+def _holds(check: Check, tally: _Tally, figure: float) -> bool:
+    if check.threshold is None and check.arguments.get("metric") == "rowCount":
+        return tally.value is not None and tally.value > 0
+    return holds(check.threshold, figure)
+
+
+def _named(check: Check, argument: str) -> Sequence[str]:
+    value = check.arguments.get(argument)
+    return () if value is None else tuple(value) if isinstance(value, list | tuple) else (str(value),)
+
+
+def _length(staged: pl.LazyFrame) -> int:
+    return int(staged.select(pl.len()).collect(engine="streaming").item())

@@ -1,0 +1,168 @@
+"""Checks that are one figure of the whole file: library metrics, SQL, freshness."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from etl_core.errors import ConfigError
+from pipeline_processing.quality.masks import schema, with_today
+from pipeline_processing.quality.whole_file import duplicates
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline_processing.contracts.model import Check, Contract
+    from pipeline_processing.model import Json
+
+FIGURE_KINDS: Final = frozenset({"metric", "sql", "freshness"})
+_METRICS: Final = ("nullValues", "missingValues", "invalidValues", "duplicateValues", "rowCount")
+_TABLE: Final = re.compile(r"\$?\{(?:table|object|model)\}")
+_COLUMN: Final = re.compile(r"\$?\{(?:column|property|field)\}")
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_QUERY: Final = re.compile(r"\s*(?:SELECT|WITH)\b", re.IGNORECASE)
+_FILES: Final = re.compile(r"\b(?:READ|SCAN)_\w+\s*\(|\bFROM\s+'", re.IGNORECASE)
+_UNITS: Final = {"d": 1.0, "day": 1.0, "h": 1 / 24, "hr": 1 / 24, "hour": 1 / 24, "w": 7.0, "week": 7.0, "y": 365.25}
+"""Days of a freshness unit; a plural s is ignored. Ages are whole days, the run's clock being its day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What a check measured: a count of rows out of those looked at, or any number; None where there was none."""
+
+    looked_at: int = 0
+    failed: int = 0
+    value: float | None = None
+    why: str = ""
+
+
+def columns_of(check: Check) -> frozenset[str]:
+    """Return the columns that a figure needs, but for SQL, whose columns its query names."""
+    named = _properties(check) if check.kind == "metric" else ()
+    return frozenset({*named, *((check.column,) if check.column else ())})
+
+
+def refuse(check: Check, contract: Contract, *, today: date) -> None:
+    """Raise ConfigError where a figure can not be measured: an unknown metric, a query that is not one number."""
+    where = f"{contract.id} {contract.version}, check {check.name}"
+    if check.kind == "metric" and _metric(check) not in _METRICS:
+        raise ConfigError(f"unknown metric {_metric(check)!r}", where=where, way_out=f"use {', '.join(_METRICS)}")
+    if check.kind == "freshness":
+        if check.column is None or check.threshold is None:
+            raise ConfigError("freshness needs a column and a threshold", where=where)
+        _days(check, where)
+    if check.kind == "sql":
+        empty = pl.DataFrame(schema=schema(contract)).lazy()
+        _one_number(_run(check, contract, empty, today), where, is_empty=True)
+
+
+def measure(check: Check, contract: Contract, staged: pl.LazyFrame, *, rows: int, today: date) -> Figure:
+    """Return the figure of ``check`` over the rows of ``staged``."""
+    where = f"{contract.id} {contract.version}, check {check.name}"
+    match check.kind:
+        case "sql":
+            value = _one_number(_run(check, contract, staged, today), where)
+            return Figure(rows, value=value, why="" if value is not None else "the query gives null")
+        case "freshness":
+            return _freshness(check, staged, rows, today, where)
+        case _:
+            return _measure_metric(check, staged, rows)
+
+
+def _measure_metric(check: Check, staged: pl.LazyFrame, rows: int) -> Figure:
+    metric = _metric(check)
+    if metric == "rowCount":
+        return Figure(rows, value=float(rows))
+    if metric == "duplicateValues":
+        return Figure(rows, failed=len(duplicates(staged, _properties(check), rows=rows)))
+    found = staged.select(_bad(check).sum()).collect(engine="streaming").item()
+    return Figure(rows, failed=int(found or 0))
+
+
+def _bad(check: Check) -> pl.Expr:
+    """Return where a value counts: null, missing (by the arguments' list, null where it has one) or not valid."""
+    value = pl.col(check.column or "")
+    match _metric(check):
+        case "nullValues":
+            return value.is_null()
+        case "missingValues":
+            listed = _listed(check, "missingValues")
+            texts = [f"{one}" for one in listed if one is not None]
+            bad = value.cast(pl.String).is_in(texts).fill_null(value=False)
+            return bad | value.is_null() if None in listed or not listed else bad
+        case _:
+            return _invalid(check, value)
+
+
+def _invalid(check: Check, value: pl.Expr) -> pl.Expr:
+    text = value.cast(pl.String)
+    tests = []
+    if valid := _listed(check, "validValues"):
+        tests.append(~text.is_in([f"{one}" for one in valid if one is not None]))
+    if pattern := check.arguments.get("pattern"):
+        tests.append(~text.str.contains(str(pattern)))
+    return pl.any_horizontal(tests).fill_null(value=False) if tests else pl.lit(value=False)
+
+
+def _freshness(check: Check, staged: pl.LazyFrame, rows: int, today: date, where: str) -> Figure:
+    """Return the age of the newest value that is not after today: one wrong date must not make old rows fresh."""
+    value = pl.col(check.column or "")
+    if not staged.collect_schema()[check.column or ""].is_temporal():
+        raise ConfigError("freshness needs a date or a timestamp", where=where)
+    days = pl.lit(today) - value.dt.date()
+    youngest = staged.select(days.filter(days >= timedelta(0)).min()).collect(engine="streaming").item()
+    if youngest is None:
+        return Figure(why="no value up to today")
+    return Figure(rows, value=youngest / timedelta(days=1) / _days(check, where))
+
+
+def _run(check: Check, contract: Contract, staged: pl.LazyFrame, today: date) -> pl.DataFrame:
+    where = f"{contract.id} {contract.version}, check {check.name}"
+    sql = _COLUMN.sub(_quoted(check.column or ""), _TABLE.sub("the_file", check.expression or ""))
+    if not _QUERY.match(sql) or _FILES.search(sql):
+        raise ConfigError("is no SELECT over {table}", where=where, way_out="read nothing but the file's own rows")
+    try:
+        context = pl.SQLContext({"the_file": staged, contract.dataset: staged})
+        return context.execute(with_today(sql, today, where=where)).collect(engine="streaming")
+    except pl.exceptions.PolarsError as error:
+        first = str(error).splitlines()[0]
+        raise ConfigError(f"the query does not run: {first}", where=where, way_out="try it with validate") from error
+
+
+def _one_number(frame: pl.DataFrame, where: str, *, is_empty: bool = False) -> float | None:
+    is_number = frame.width == 1 and (frame.dtypes[0].is_numeric() or frame.dtypes[0] in {pl.Boolean, pl.Null})
+    if not is_number or (len(frame) != 1 and not is_empty):
+        shape = f"{len(frame)} rows of {', '.join(map(str, frame.dtypes))}"
+        raise ConfigError(f"the query gives {shape}", where=where, way_out="select exactly one number")
+    value = frame.item() if len(frame) == 1 else None
+    return None if value is None else float(value)
+
+
+def _metric(check: Check) -> str:
+    return str(check.arguments.get("metric") or check.expression or "")
+
+
+def _properties(check: Check) -> Sequence[str]:
+    return tuple(_listed(check, "properties")) or ((check.column,) if check.column else ())
+
+
+def _listed(check: Check, name: str) -> Sequence[Json]:
+    value = check.arguments.get(name)
+    return () if value is None else value if isinstance(value, list | tuple) else (value,)
+
+
+def _days(check: Check, where: str) -> float:
+    unit = str(check.arguments.get("unit") or "d").lower()
+    days = _UNITS.get(unit) or _UNITS.get(unit.removesuffix("s"))
+    if days is None:
+        raise ConfigError(f"unknown unit {unit!r}", where=where, way_out="use d, h, w or y")
+    return days
+
+
+def _quoted(name: str) -> str:
+    quoted = name.replace('"', '""')
+    return (name if _PLAIN.fullmatch(name) else f'"{quoted}"').replace("\\", r"\\")

@@ -1,0 +1,234 @@
+"""Row-local checks as Polars expressions: True where a row fails. Nulls fail *required* alone.
+
+Every expression is row by row, so a batch's masks do not depend on the batches beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from etl_core.errors import ConfigError
+from pipeline_processing.contracts.model import fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline_processing.contracts.model import Check, Column, Contract
+    from pipeline_processing.model import Json
+
+_QUOTED_OR_TODAY: Final = re.compile(
+    r"""('(?:[^']|'')*'|"(?:[^"]|"")*")|\bCURRENT_DATE\b(?:\s*\(\s*\))?""", re.IGNORECASE
+)
+_QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
+_CLOCK: Final = re.compile(r"\b(?:NOW|CURRENT_TIME|CURRENT_TIMESTAMP|LOCALTIME|LOCALTIMESTAMP)\b", re.IGNORECASE)
+_OVER: Final = re.compile(r"\bOVER\s*\(", re.IGNORECASE)
+_NEARLY: Final = 1e-9
+"""How far a float may be from a whole number of multiples, relative to it."""
+
+
+def mask(check: Check, contract: Contract, *, today: date) -> pl.Expr:
+    """Return the expression of a row-local check, named after it; ConfigError where its SQL is wrong."""
+    expr = _row(check, contract, today) if check.kind == "row" else _of_column(check, contract.column(_column(check)))
+    return expr.fill_null(value=False).alias(check.name)
+
+
+def looked_at(check: Check, contract: Contract, *, today: date) -> pl.Expr:
+    """Return how many rows of a frame a row-local check applies to."""
+    match check.kind:
+        case "required":
+            count = pl.len()
+        case "row":
+            count = condition(check, contract, today=today).is_not_null().sum()
+        case "type" | "lookup":
+            column = _column(check)
+            count = pl.col(column).count() + (pl.col(fault(check.kind, column)) & pl.col(column).is_null()).sum()
+        case _:
+            count = pl.col(_column(check)).count()
+    return count.cast(pl.Int64).alias(check.name)
+
+
+def reads(check: Check, contract: Contract, *, today: date) -> frozenset[str]:
+    """Return the columns that a row-local check reads."""
+    if check.kind == "row":
+        return frozenset(condition(check, contract, today=today).meta.root_names())
+    return frozenset({_column(check)})
+
+
+def condition(check: Check, contract: Contract, *, today: date) -> pl.Expr:
+    """Return what a *row* check asks of a row: true, false, or null where it does not apply.
+
+    ConfigError for what is no Boolean over one row of the contract's columns: the expression is tried on three rows
+    of nulls.
+    """
+    text = check.expression or ""
+    bare = _QUOTED.sub("", text)
+    if _OVER.search(bare):
+        raise _wrong(check, contract, "is a window over other rows", "use a unique, overlap or sql check")
+    probe = pl.DataFrame(schema=schema(contract)).clear(3)
+    try:
+        expr = pl.sql_expr(with_today(text, today, where=_where(check, contract)))
+        found = probe.select(expr.alias(check.name)).get_column(check.name)
+    except pl.exceptions.PolarsError as error:
+        raise _wrong(check, contract, f"can not be read: {_first_line(error)}", "write one SQL condition") from error
+    if found.dtype not in {pl.Boolean, pl.Null}:
+        raise _wrong(check, contract, f"gives {found.dtype}, not true or false", "write one SQL condition")
+    if len(found) != len(probe):
+        raise _wrong(check, contract, "gives one answer for all rows", "name a column, without an aggregate")
+    return expr
+
+
+def with_today(sql: str, today: date, *, where: str = "") -> str:
+    """Return ``sql`` with CURRENT_DATE made a literal; ConfigError where it asks the clock for more than the day."""
+    if _CLOCK.search(_QUOTED.sub("", sql)):
+        raise ConfigError("asks the clock", where=where, way_out="use CURRENT_DATE, which is the day of the run")
+    return _QUOTED_OR_TODAY.sub(lambda match: match[1] or f"DATE '{today.isoformat()}'", sql)
+
+
+def schema(contract: Contract) -> dict[str, pl.DataType]:
+    """Return the types that the contract's columns have in a frame, as far as SQL can tell them apart."""
+    return {column.name: _dtype(column) for column in contract.columns}
+
+
+def _dtype(column: Column) -> pl.DataType:  # noqa: PLR0911 - one return a type
+    match column.logical_type:
+        case "string":
+            return pl.String()
+        case "integer":
+            return pl.Int64()
+        case "number":
+            return pl.Decimal(*_decimal(column)) if _is_decimal(column) else pl.Float64()
+        case "boolean":
+            return pl.Boolean()
+        case "date":
+            return pl.Date()
+        case "timestamp":
+            return pl.Datetime("us", "UTC" if column.timezone else None)
+        case "time":
+            return pl.Time()
+
+
+def _is_decimal(column: Column) -> bool:
+    return (column.physical_type or "").lower().startswith(("decimal", "numeric"))
+
+
+def _decimal(column: Column) -> tuple[int, int]:
+    digits = [int(one) for one in re.findall(r"\d+", column.physical_type or "")]
+    return (digits[0] if digits else 38, digits[1] if len(digits) > 1 else 0)
+
+
+def _row(check: Check, contract: Contract, today: date) -> pl.Expr:
+    return ~condition(check, contract, today=today)
+
+
+def _of_column(check: Check, column: Column) -> pl.Expr:  # noqa: PLR0911 - one return a kind
+    value = pl.col(column.name)
+    match check.kind:
+        case "type" | "lookup":
+            return pl.col(fault(check.kind, column.name))
+        case "required":
+            return value.is_null()
+        case "enum":
+            return ~value.is_in([_limit(column, one) for one in column.enum])
+        case "pattern":
+            return ~value.str.contains(_pattern(check, column))
+        case "length":
+            return _outside_length(value.str.len_chars(), column)
+        case "range":
+            return _outside(value, column)
+        case "multiple_of":
+            return _uneven(value, column)
+    raise ConfigError(f"is of kind {check.kind}, which is not decided row by row", where=check.name)
+
+
+def _pattern(check: Check, column: Column) -> str:
+    pattern = column.pattern or ""
+    try:
+        pl.Series([""]).str.contains(pattern)
+    except pl.exceptions.PolarsError as error:
+        raise ConfigError(
+            f"the pattern can not be read: {_first_line(error)}",
+            where=check.name,
+            way_out="write it for Rust's regex crate: no look-around, no back-references",
+        ) from error
+    return pattern
+
+
+def _outside_length(length: pl.Expr, column: Column) -> pl.Expr:
+    bounds = []
+    if column.min_length is not None:
+        bounds.append(length < column.min_length)
+    if column.max_length is not None:
+        bounds.append(length > column.max_length)
+    return pl.any_horizontal(bounds)
+
+
+def _outside(value: pl.Expr, column: Column) -> pl.Expr:
+    """NaN is outside any range; a timestamp is compared as UTC, one without an offset as if it were."""
+    if column.logical_type == "timestamp":
+        value = value.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    tests: tuple[tuple[Json, Callable[[pl.Expr, pl.Expr], pl.Expr]], ...] = (
+        (column.minimum, lambda one, limit: one < limit),
+        (column.maximum, lambda one, limit: one > limit),
+        (column.exclusive_minimum, lambda one, limit: one <= limit),
+        (column.exclusive_maximum, lambda one, limit: one >= limit),
+    )
+    bounds = [test(value, pl.lit(_limit(column, limit))) for limit, test in tests if limit is not None]
+    if column.logical_type == "number" and not _is_decimal(column):
+        bounds.append(value.is_nan())
+    return pl.any_horizontal(bounds)
+
+
+def _limit(column: Column, limit: Json) -> Json:  # noqa: PLR0911 - one return a type
+    """Return a limit or an enum's value as the column's type; ConfigError where it is none."""
+    try:
+        match column.logical_type:
+            case "date":
+                return date.fromisoformat(str(limit))
+            case "timestamp":
+                moment = datetime.fromisoformat(str(limit))
+                return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+            case "time":
+                return time.fromisoformat(str(limit))
+            case "integer":
+                return int(limit) if Decimal(str(limit)) % 1 == 0 else float(limit)
+            case "number":
+                return Decimal(str(limit)) if _is_decimal(column) else float(limit)
+            case "boolean":
+                return limit if isinstance(limit, bool) else {"true": True, "false": False}[str(limit).lower()]
+            case "string":
+                return str(limit)
+    except (ValueError, ArithmeticError, KeyError) as error:
+        raise ConfigError(
+            f"{limit!r} is no {column.logical_type}", where=f"column {column.name}", way_out="write ISO 8601 for dates"
+        ) from error
+
+
+def _uneven(value: pl.Expr, column: Column) -> pl.Expr:
+    step = column.multiple_of or 1
+    if column.logical_type == "integer" and float(step).is_integer():
+        return value % int(step) != 0
+    times = value.cast(pl.Float64) / float(step)
+    return ((times - times.round()).abs() > _NEARLY * pl.max_horizontal(times.abs(), 1.0)) | ~times.is_finite()
+
+
+def _column(check: Check) -> str:
+    if check.column is None:
+        raise ConfigError(f"is a {check.kind} check of no column", where=check.name)
+    return check.column
+
+
+def _where(check: Check, contract: Contract) -> str:
+    return f"{contract.id} {contract.version}, check {check.name}"
+
+
+def _wrong(check: Check, contract: Contract, what: str, way_out: str) -> ConfigError:
+    return ConfigError(f"the expression {what}", where=_where(check, contract), way_out=way_out)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
