@@ -1,4 +1,4 @@
-"""Which rows of a file stay where several have one key: found in memory that does not grow with the file.
+"""Which rows of a file stay where several have one key: found in a byte of memory a row, and one bucket.
 
 Three steps. While the rows go by, only a 64-bit hash of each key is spilled, with the row's position, into buckets by
 the hash. Then the hashes that stand more than once in their bucket name the candidates: the few rows whose keys may be
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pipeline_processing.processors.staging import Staging
 
 BUCKETS: Final = 64
-"""Buckets of the first spill; one of them is sorted in memory at a time: 16 bytes a row, so 1 GB of it at 4·10⁹ rows."""
+"""Buckets of the first spill; one of them is sorted in memory at a time, at 16 bytes a row."""
 CANDIDATES: Final = 500_000
 """Candidates that are held at once, key and order columns with them."""
 _SPILLED: Final = np.dtype([("hash", "<u8"), ("position", "<u8")])
@@ -78,7 +78,7 @@ class KeyIndex:
         start = 0
         for spill, end in zip(self._spills, ends.tolist(), strict=True):
             if end > start:
-                spill.write(spilled[start:end])  # the buffer protocol: no copy
+                spill.write(spilled[start:end].data)
             start = end
         self._rows += frame.height
 
@@ -122,9 +122,9 @@ class KeyIndex:
         if held:
             self._spill(pl.concat(held), parts, written)
         for paths in written.values():
-            best = pl.read_ipc(paths[0], memory_map=False)
+            best = pl.read_ipc(paths[0])
             for path in paths[1:]:
-                best = self._best(pl.concat([best, pl.read_ipc(path, memory_map=False)]))
+                best = self._best(pl.concat([best, pl.read_ipc(path)]))
             yield best[_POSITION].to_numpy()
 
     def _read(self, staging: Staging, candidates: npt.NDArray[np.bool_]) -> Iterator[pl.DataFrame]:

@@ -1,0 +1,175 @@
+"""The last pass over a file's rows: from staging to the Parquet files that a table takes in, byte for byte the same."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+import orjson
+import polars as pl
+
+from etl_core.errors import InvalidData
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from pipeline_processing.model import Json
+    from pipeline_processing.processors.staging import Staging
+
+ROW_GROUP: Final = 65_536
+"""Rows of a row group: what a reader, and the last pass itself, holds at once."""
+COMPRESSION_LEVEL: Final = 3
+MAX_PARTITIONS: Final = 200
+"""Partitions that one source file may fall into: each is a file, and open while the pass goes on."""
+_KEEP: Final = "_keep"
+_PREFIX: Final = 32
+"""Characters of a text's bound: Delta Lake's own writers cut there too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One Parquet file. ``partition`` has the values, as texts (None = null), of the columns that are not in the file.
+
+    ``stats`` are ``minValues``, ``maxValues`` and ``nullCount`` by column, as Delta Lake names them.
+    """
+
+    path: Path
+    partition: Mapping[str, str | None]
+    rows: int
+    size: int
+    sha256: str
+    stats: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the files are written: ``constants`` are columns that have one value in the whole file, added last."""
+
+    partition_by: Sequence[str]
+    constants: Mapping[str, str]
+    bounded: Collection[str]
+    """Columns whose least and greatest values may be told."""
+    footer: Mapping[str, str]
+
+
+def write(staging: Staging, losers: npt.NDArray[np.bool_] | None, into: Path, shape: Shape) -> list[Output]:
+    """Write the rows that stay to ``into``, a file a partition, in order of the partitions; at least one file.
+
+    InvalidData where there are more than `MAX_PARTITIONS`. The number of threads does not change the bytes.
+    """
+    rows = kept(staging, losers, shape)
+    split_by = [name for name in shape.partition_by if name not in shape.constants]
+    fixed = {name: shape.constants[name] for name in shape.partition_by if name in shape.constants}
+    if not split_by or staging.rows == 0:
+        path = into / "rows.parquet"
+        _sink(rows.drop(split_by), path, shape)
+        return [_output(path, {**fixed, **dict.fromkeys(split_by)}, shape)]
+    _check_partitions(rows, split_by)
+    found: dict[str, dict[str, str | None]] = {}
+
+    def name_of(arguments: pl.io.partition.FileProviderArgs) -> str:
+        values = arguments.partition_keys.select(pl.all().cast(pl.String)).row(0, named=True)
+        name = f"rows-{hashlib.blake2b(orjson.dumps(list(values.values())), digest_size=8).hexdigest()}.parquet"
+        found[name] = values
+        return name
+
+    target = pl.PartitionBy(
+        into, file_path_provider=name_of, key=split_by, include_key=False, approximate_bytes_per_file=None
+    )
+    _sink(rows, target, shape)
+    order = sorted(found, key=lambda name: [(value is not None, value or "") for value in found[name].values()])
+    return [_output(into / name, {c: {**fixed, **found[name]}[c] for c in shape.partition_by}, shape) for name in order]
+
+
+def kept(staging: Staging, losers: npt.NDArray[np.bool_] | None, shape: Shape) -> pl.LazyFrame:
+    """Return the plan of the rows that stay; its every node runs in the streaming engine."""
+    rows = staging.scan()
+    if losers is not None:
+        mask = pl.LazyFrame({_KEEP: ~losers})
+        rows = pl.concat([rows, mask], how="horizontal").filter(_KEEP).drop(_KEEP)
+    constants = {name: pl.lit(value) for name, value in shape.constants.items() if name not in shape.partition_by}
+    return rows.with_columns(**constants)
+
+
+def _sink(rows: pl.LazyFrame, target: Path | pl.PartitionBy, shape: Shape) -> None:
+    rows.sink_parquet(
+        target,
+        compression="zstd",
+        compression_level=COMPRESSION_LEVEL,
+        row_group_size=ROW_GROUP,
+        statistics=True,
+        maintain_order=True,
+        metadata=dict(shape.footer),
+        engine="streaming",
+    )
+
+
+def _check_partitions(rows: pl.LazyFrame, split_by: Sequence[str]) -> None:
+    partitions = rows.select(split_by).unique().head(MAX_PARTITIONS + 1).collect(engine="streaming")
+    if partitions.height > MAX_PARTITIONS:
+        raise InvalidData(f"its rows fall into more than {MAX_PARTITIONS} partitions by {', '.join(split_by)}")
+
+
+def _output(path: Path, partition: Mapping[str, str | None], shape: Shape) -> Output:
+    rows, stats = _stats(path, shape)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Output(path, partition, rows, path.stat().st_size, sha256, stats)
+
+
+def _stats(path: Path, shape: Shape) -> tuple[int, dict[str, Json]]:
+    """Return the rows of a file and its columns' bounds."""
+    scanned = pl.scan_parquet(path, glob=False, low_memory=True, cache=False)
+    schema = scanned.collect_schema()
+    counted = [name for name in schema if name in shape.bounded]
+    bounded = [name for name in counted if not (schema[name].is_nested() or isinstance(schema[name], pl.Boolean))]
+    found = (
+        scanned.select(
+            pl.len().alias("rows"),
+            *(pl.col(name).null_count().alias(f"nulls {name}") for name in counted),
+            *(pl.col(name).min().alias(f"least {name}") for name in bounded),
+            *(pl.col(name).max().alias(f"most {name}") for name in bounded),
+        )
+        .collect(engine="streaming")
+        .row(0, named=True)
+    )
+    least = {name: _least(found[f"least {name}"]) for name in bounded}
+    most = {name: _most(found[f"most {name}"]) for name in bounded}
+    told = [name for name in bounded if least[name] is not None and most[name] is not None]
+    return found["rows"], {
+        "minValues": {name: least[name] for name in told},
+        "maxValues": {name: most[name] for name in told},
+        "nullCount": {name: found[f"nulls {name}"] for name in counted},
+    }
+
+
+def _least(value: object) -> Json:
+    return value[:_PREFIX] if isinstance(value, str) else _json(value)
+
+
+def _most(value: object) -> Json:
+    """Return a bound that is not below ``value``: a text that is cut off gets the greatest character there is."""
+    if isinstance(value, str):
+        return value if len(value) <= _PREFIX else value[:_PREFIX] + "\U0010ffff"
+    return _json(value)
+
+
+def _json(value: object) -> Json:
+    match value:
+        case int():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Decimal():
+            return float(value) if Decimal(float(value)) == value else None
+        case datetime() | date() | time():
+            return value.isoformat()
+    return None
