@@ -59,7 +59,7 @@ async def test_the_first_commit_makes_the_table_with_its_schema_and_files(store:
     snapshot = await table.snapshot()
     assert (0, True, (file,)) == (committed.version, committed.changed, committed.edit and committed.edit.add)
     assert (0, SCHEMA, {"gather:r1": 1}) == (snapshot.version, snapshot.schema, dict(snapshot.applied))
-    assert {"a.parquet": file} == dict(snapshot.files)
+    assert {"_agency_id=a1/a.parquet": file} == dict(snapshot.files)
     assert [("Ann", 1)] == await rows_of(store, table)
 
 
@@ -80,7 +80,7 @@ async def test_a_commit_of_the_same_application_and_version_changes_nothing(
     for version in (5, 4):
         again = await opened().commit(adding(second, version=version))
         assert (0, False, None) == (again.version, again.changed, again.edit)
-    assert {"0.parquet"} == {*(await table.snapshot()).files}
+    assert {"_agency_id=a1/0.parquet"} == {*(await table.snapshot()).files}
 
 
 async def test_a_later_version_of_the_application_is_a_second_commit(store: ObjectStore, table: Table) -> None:
@@ -94,7 +94,7 @@ async def test_a_commit_takes_files_out_and_in_at_once(store: ObjectStore, table
     old = await written(store, table.root, "old.parquet", [{"name": "Old", "age": 1}])
     new = await written(store, table.root, "new.parquet", [{"name": "New", "age": 2}])
     await table.commit(adding(old))
-    await table.commit(adding(new, app="gather:r2", remove=["old.parquet"]))
+    await table.commit(adding(new, app="gather:r2", remove=[old.path]))
     assert [("New", 2)] == await rows_of(store, table)
 
 
@@ -185,21 +185,33 @@ async def test_an_edit_that_does_not_fit_the_table_is_refused(store: ObjectStore
     file = await written(store, table.root, "a.parquet")
     await table.commit(adding(file))
     for change, fault in [
-        (adding(file, app="b"), "is in the table already"),
+        (adding(replace(file, size=1), app="b"), "already, and is another file"),
+        (adding(replace(file, path="x.parquet"), app="b"), "does not begin with its partition's _agency_id=a1/"),
+        (adding(replace(file, partition={}), app="b"), "no column, not for the partition columns"),
         (adding(app="b", remove=["gone.parquet"]), "gone.parquet is not in the table"),
-        (adding(file, app="b", remove=["a.parquet"]), "both added and removed"),
-        (adding(app="b", remove=["a.parquet", "a.parquet"]), "named twice"),
+        (adding(file, app="b", remove=[file.path]), "both added and removed"),
+        (adding(app="b", remove=[file.path, file.path]), "named twice"),
     ]:
         with pytest.raises(InvalidData, match=fault):
             await table.commit(change)
 
 
-@pytest.mark.parametrize("name", ["two words", "per%20cent%", "a+b=c", "Zoë日本", "p=x y/q=a:b", "what?#&;,@'()"])
+async def test_a_file_that_is_live_can_be_given_new_tags(store: ObjectStore, table: Table) -> None:
+    file = await written(store, table.root, "a.parquet", tags={"run": "r1"})
+    await table.commit(adding(file))
+    await table.commit(adding(again := replace(file, tags={"run": "r2"}), app="gather:r2"))
+    assert {file.path: again} == dict((await table.snapshot()).files)
+    assert [("Ann", 1)] == await rows_of(store, table)
+
+
+@pytest.mark.parametrize("name", ["two words", "per%20cent%", "a+b=c", "Zoë日本", "x y/q=a:b", "what?#&;,@'()"])
 async def test_odd_paths_partitions_and_tags_come_back_as_they_were(
     store: ObjectStore, opened: Callable[[], Table], name: str
 ) -> None:
     table = opened()
-    file = await written(store, table.root, f"{name}.parquet", agency=name, tags={"source": f"s3://in/{name}\n\"'"})
+    file = await written(
+        store, table.root, f"{name}.parquet", agency=name or "x", tags={"source": f"s3://in/{name}\n\"'"}
+    )
     await table.commit(adding(file))
     assert {file.path: file} == dict((await opened().snapshot()).files)
     assert [("Ann", 1)] == await rows_of(store, opened())
@@ -208,12 +220,12 @@ async def test_odd_paths_partitions_and_tags_come_back_as_they_were(
 async def test_the_history_has_each_commit_with_what_it_did_newest_first(store: ObjectStore, table: Table) -> None:
     first, second = [await written(store, table.root, f"{n}.parquet", tags={"run": str(n)}) for n in range(2)]
     await table.commit(adding(first, version=2))
-    await table.commit(Change("gather:r1", 7, lambda _: Edit([second], ["0.parquet"], {"why": "late"}), SCHEMA))
+    await table.commit(Change("gather:r1", 7, lambda _: Edit([second], [first.path], {"why": "late"}), SCHEMA))
     later, earlier = [commit async for commit in table.history()]
     assert (1, "gather:r1", 7, False, {"why": "late"}) == (
         later.version, later.app, later.app_version, later.is_first, dict(later.note),
     )  # fmt: skip
-    assert ([second], [("0.parquet", {"run": "0"}, first.rows, first.stats)]) == (
+    assert ([second], [(first.path, {"run": "0"}, first.rows, first.stats)]) == (
         list(later.added), [(file.path, dict(file.tags), file.rows, file.stats) for file in later.removed],
     )  # fmt: skip
     assert (0, 2, True, [first], []) == (

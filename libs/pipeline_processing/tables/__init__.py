@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence  # noqa: TC003 - datacla
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - the same
 from typing import TYPE_CHECKING, Final, Protocol
+from urllib.parse import quote
 
 from pipeline_processing.model import Json  # noqa: TC001 - the same
 
@@ -25,7 +26,8 @@ ABSENT: Final = -1
 class DataFile:
     """One Parquet file of a table. ``path`` is its key relative to the table's root, as it is: nothing is escaped.
 
-    The file has no partition columns in it; their values are in ``partition``, as texts (None = null).
+    The file has no partition columns in it; their values are in ``partition``, as texts (None = null), and its path
+    begins with `partition_path` of them, because Polars and DuckDB read them from there.
     """
 
     path: str
@@ -66,8 +68,8 @@ class Snapshot:
 class Edit:
     """What one commit does to the files. ``note`` goes to the log, for people.
 
-    ``remove`` names paths that must be live, ``add`` paths that must not be. With ``is_rewrite`` the same rows are in
-    the table afterwards, so that readers of its changes see none.
+    ``remove`` names paths that must be live. An ``add`` of a path that is live already must be of the same file: it
+    gives it new tags. With ``is_rewrite`` the same rows are in the table afterwards: readers of changes see none.
     """
 
     add: Sequence[DataFile] = ()
@@ -124,6 +126,19 @@ class Vacuumed:
 
     paths: Sequence[str]
     is_dry_run: bool
+
+
+def partition_path(partition: Mapping[str, str | None], partition_by: Sequence[str]) -> str:
+    """Return the folders of a partition, with a slash at the end: ``year=2030/agency=a%20b/``; empty without columns.
+
+    Escaped as Hive does, so that a value with a slash in it is one folder.
+    """
+    return "".join(f"{quote(name, safe='')}={_folder(partition[name])}/" for name in partition_by)
+
+
+def _folder(value: str | None) -> str:
+    # Hive's name for null; an empty text is null to Delta Lake.
+    return quote(value, safe="") if value else "__HIVE_DEFAULT_PARTITION__"
 
 
 class Table(Protocol):

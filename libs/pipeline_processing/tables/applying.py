@@ -9,13 +9,13 @@ import structlog
 
 from etl_core.errors import InvalidData, Transient
 from etl_core.retry import Backoff
-from pipeline_processing.tables import Committed
+from pipeline_processing.tables import Committed, partition_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from etl_core.clock import Clock
-    from pipeline_processing.tables import Change, Edit, Snapshot
+    from pipeline_processing.tables import Change, DataFile, Edit, Snapshot
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +52,7 @@ async def apply(
         edit = change.decide(snapshot)
         if edit is None:
             return Committed(snapshot.version, changed=False)
-        check(edit, snapshot, where=where)
+        check(change, edit, snapshot, where=where)
         if await table.attempt(change, edit, snapshot, base):
             log.info(
                 "table.committed",
@@ -68,14 +68,16 @@ async def apply(
     raise Transient(f"{where}: {ROUNDS} times another commit came first")
 
 
-def check(edit: Edit, snapshot: Snapshot, *, where: str) -> None:
+def check(change: Change, edit: Edit, snapshot: Snapshot, *, where: str) -> None:
     """InvalidData where an edit does not fit the snapshot that it was decided on: a fault of its decision."""
     added = [file.path for file in edit.add]
+    schema = change.schema or snapshot.schema
+    partition_by = schema.partition_by if schema else ()
     faults = [
         *(f"{path} is not in the table" for path in edit.remove if path not in snapshot.files),
-        *(f"{path} is in the table already" for path in added if path in snapshot.files and path not in edit.remove),
-        *(f"{path} is both added and removed" for path in {*added} & {*edit.remove}),
+        *(f"{path} is both added and removed" for path in sorted({*added} & {*edit.remove})),
         *(f"{path} is no path in the table" for path in added if not _is_inside(path)),
+        *(fault for file in edit.add if (fault := _misplaced(file, partition_by, snapshot.files.get(file.path)))),
     ]
     if len({*added}) < len(added) or len({*edit.remove}) < len(edit.remove):
         faults.append("a file is named twice")
@@ -83,5 +85,18 @@ def check(edit: Edit, snapshot: Snapshot, *, where: str) -> None:
         raise InvalidData(f"{where}: {faults[0]}" + (f", and {len(faults) - 1} more" if faults[1:] else ""))
 
 
+def _misplaced(file: DataFile, partition_by: Sequence[str], live: DataFile | None) -> str:
+    if live is not None and (live.size, live.rows) != (file.size, file.rows):
+        return f"{file.path} is in the table already, and is another file"
+    if {*file.partition} != {*partition_by}:
+        return f"{file.path} has values for {', '.join(file.partition) or 'no column'}, not for the partition columns"
+    folders = partition_path(file.partition, partition_by)
+    return "" if file.path.startswith(folders) else f"{file.path} does not begin with its partition's {folders}"
+
+
 def _is_inside(path: str) -> bool:
-    return bool(path) and not path.startswith(("/", "_")) and "://" not in path and ".." not in path.split("/")
+    folder, _, _ = path.partition("/")
+    is_hidden = folder.startswith(("_", ".")) and "=" not in folder
+    return (
+        bool(path) and not is_hidden and not path.startswith("/") and "://" not in path and ".." not in path.split("/")
+    )
