@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -87,7 +87,7 @@ class QuarantineFile:
         )
         return path
 
-    def _add(self, rows: Sequence[int] | pl.Series, columns: Mapping[str, object]) -> None:
+    def _add(self, rows: Sequence[int] | pl.Series, columns: Mapping[str, Any]) -> None:
         """Take rows with these numbers; what is no sequence stands in each of them."""
         origin, contract = self._origin, self._contract
         fixed = {
