@@ -16,6 +16,7 @@ from etl_core.objects.s3 import S3Store
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_processing.tables import ABSENT, Change, Edit, Snapshot
 from pipeline_processing.tables.delta import DeltaTable
+from pipeline_processing.tables.plain import PlainTable
 from pipeline_processing.tables.schema import schema_of
 from tables_world import AT, COLUMNS, SCHEMA, adding, numbers, rows_of, written
 
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from etl_core.objects import ObjectStore
     from pipeline_processing.tables import Table
 
-FORMATS: dict[str, Any] = {"delta": DeltaTable}
-Opener = "Callable[[], Table]"
+FORMATS: dict[str, Any] = {"delta": DeltaTable, "plain": PlainTable}
 
 
 @pytest.fixture(params=["memory", "s3"])
