@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from etl_core.queue import Message
 from pipeline_processing.layout import ITEM_ID, RUN_ID
 from pipeline_processing.model import Item
 
@@ -26,6 +29,9 @@ RESUMED: Final = "resumed"
 """Attribute (any value) of a message that a repeated scatter sent: the item may be done already, so look first."""
 ERROR: Final = "error"
 """Attribute that a dead letter carries: JSON, written by `pipeline_processing.settler`."""
+
+_GROUP: Final = re.compile(r"[A-Za-z0-9!-/:-@\[-`{-~]{1,128}")
+"""What SQS takes for a MessageGroupId: ASCII letters, digits and punctuation."""
 
 
 class MalformedMessage(ValueError):  # noqa: N818 - the outcome it becomes has this name
@@ -65,6 +71,22 @@ class ItemMessage:
             msg = f"item {self.item_id} is in manifest part {self.payload.part}"
             raise TypeError(msg)
         return Item(self.processor, self.agency_id, self.payload, self.inputs, self.item_id)
+
+
+def group_of(agency_id: str) -> str:
+    """Return the fairness group of an agency: its id, or a digest where SQS would not take that."""
+    if _GROUP.fullmatch(agency_id):
+        return agency_id
+    return hashlib.blake2b(agency_id.encode(), digest_size=16).hexdigest()
+
+
+def message_for(run_id: str, item: Item, *, part: str, resumed: bool) -> Message:
+    """Return the item's message. All items of a run share a trace, whose id is derived from the run's."""
+    trace = hashlib.blake2b(run_id.encode(), digest_size=16).hexdigest()
+    attributes = {PROCESSOR: item.processor, TRACEPARENT: f"00-{trace}-{item.item_id[:16]}-01"}
+    if resumed:
+        attributes[RESUMED] = "1"
+    return Message(encode(run_id, item, part=part), attributes, group_of(item.agency_id))
 
 
 def encode(run_id: str, item: Item, *, part: str, attempt_base: int = 0) -> str:

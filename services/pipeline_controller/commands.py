@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-import orjson
+from typing import TYPE_CHECKING
 
 from etl_core.errors import ConfigError
-from etl_core.spool import SortedSpool
 from pipeline_controller.gather import Barrier
 from pipeline_controller.persistence import persist
-from pipeline_controller.planning import Estimate, message_for
 from pipeline_controller.progress import ProgressDisplay
 from pipeline_controller.scatter import Scatter
 from pipeline_controller.status import show_run, show_runs
 from pipeline_controller.stored_report import show_report
 from pipeline_processing.cli.exits import DONE
 from pipeline_processing.cli.terminal import print_json, print_pairs
-from pipeline_processing.model import Item
+from pipeline_processing.reports.estimate import estimate
 from pipeline_processing.stages import finish_run, plan_run, say
 
 if TYPE_CHECKING:
@@ -33,9 +29,6 @@ if TYPE_CHECKING:
     from pipeline_processing.runs import Run
     from pipeline_processing.service_handler import Lane, ServiceHandler
     from pipeline_processing.tolerance import Tolerance
-
-_NO_PART: Final = "manifest/00000-000000000000.jsonl.zst"
-"""Stands for a part's key while nothing is written; as long as a real one, near enough for an estimate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,28 +110,8 @@ class Controller:
 
     async def estimate(self, job: Job, spec: Mapping[str, Json], run_id: str) -> int:
         """Say what a run would send and cost; plans to local disk and writes nothing else."""
-        estimate = Estimate()
-        agencies: dict[str, int] = {}
-        with SortedSpool(unique=True) as spool:
-            async for item in job.plan(run_id, spec, self.services):
-                entry = [item.processor, item.agency_id, item.payload, item.inputs]
-                spool.add(item.item_id.encode(), orjson.dumps(entry, option=orjson.OPT_SORT_KEYS))
-            for _, line in spool:
-                item = Item(*orjson.loads(line))
-                estimate.add(message_for(run_id, item, part=_NO_PART, resumed=False), item.inputs)
-                agencies[item.agency_id] = agencies.get(item.agency_id, 0) + 1
-        says: dict[str, Json] = {
-            "run_id": run_id,
-            "job": job.name,
-            "items": estimate.items,
-            "inputs": estimate.inputs,
-            "agencies": len(agencies),
-            "send_calls": estimate.sends,
-            "sqs_requests": estimate.queue_requests,
-            "s3_writes_and_lists": estimate.writes,
-            "s3_reads": estimate.reads,
-            "dollars": round(estimate.dollars, 4),
-        }
+        found = await estimate(run_id, job.plan(run_id, spec, self.services))
+        says: dict[str, Json] = {"run_id": run_id, "job": job.name, **found.as_json()}
         if self.json_output:
             print_json({"dry_run": True, **says})
         else:

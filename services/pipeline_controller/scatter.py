@@ -15,7 +15,7 @@ import structlog
 
 from etl_core.errors import ConfigError, Permanent, Transient
 from etl_core.retry import Backoff
-from pipeline_controller.planning import message_for
+from pipeline_processing.messages import message_for
 from pipeline_processing.runs import Superseded
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import orjson
 from tests.bench.figures import Figure, peak_mib, stopwatch
 from tests.bench.worlds import LEASE, RUN_ID, Nothing, NothingJob, items, place
 
-from pipeline_controller.planning import message_for
 from pipeline_controller.scatter import Scatter
 from pipeline_processing import stages
 from pipeline_processing.markers import encode
+from pipeline_processing.messages import message_for
 from pipeline_processing.model import ItemResult, Marker
 from pipeline_worker.bootstrap import wire
 from pipeline_worker.consumer import Limits

@@ -11,15 +11,14 @@ from etl_core.queue import MESSAGE_LIMIT, Message
 from etl_core.queue.limits import batches
 from pipeline_controller.planning import (
     Decision,
-    Estimate,
     Look,
     Pace,
     Watch,
-    group_of,
-    message_for,
     pause_after,
 )
+from pipeline_processing.messages import group_of, message_for
 from pipeline_processing.model import Item
+from pipeline_processing.reports.estimate import Estimate
 
 STALL = timedelta(minutes=10)
 
