@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from etl_core.objects import ObjectStore
     from pipeline_processing.tables.ledger import Record
 
-Reason = Literal["unchanged", "not selected"]
-"""Why a file is left alone; ``unchanged``: this version of it is published."""
+Reason = Literal["unchanged", "not selected", "up to date"]
+"""Why a file is left alone; ``unchanged``: this version of it is published; ``up to date``: by today's contract and code."""
 
 
 @dataclass(frozen=True, slots=True)
