@@ -82,7 +82,7 @@ class Backfill(BronzeToSilver):
 
 def with_selection(parser: Parser) -> Parser:
     """Add what selects files to the options of `bronze_to_silver`."""
-    parser.description = "Refine bronze files again, by today's contract and code, and replace what they published before, in one commit."
+    parser.description = "Refine bronze files again and replace what they published before, in one commit."
     which = parser.add_argument_group("which of them (each narrows the others; at least one, or --all)")
     which.add_argument("--since", type=_time, metavar="TIME", help="modified then or later: 2030-01-31, or with a time")
     which.add_argument("--until", type=_time, metavar="TIME", help="modified before then")

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from pipeline_processing.tables.ledger import Record
 
 Reason = Literal["unchanged", "not selected", "up to date"]
-"""Why a file is left alone; ``unchanged``: this version of it is published; ``up to date``: by today's contract and code."""
+"""Why a file is left alone.
+
+*unchanged*: this version of it is published; *up to date*: by today's contract and code, too.
+"""
 
 
 @dataclass(frozen=True, slots=True)
