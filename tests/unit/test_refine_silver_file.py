@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from etl_core.errors import InvalidData
-from pipeline_processing.processors.silver_file import ROW_GROUP, Output, Shape, kept, write
+from pipeline_processing.processors.silver_file import ROW_GROUP, Output, Shape, with_constants, write
 from pipeline_processing.processors.staging import Staging
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def shape(**changes: Any) -> Shape:  # noqa: ANN401 - any of its fields
 def written(folder: Path, staging: Staging, losers: Any = None, **changes: Any) -> list[Output]:  # noqa: ANN401
     out = folder / "out"
     out.mkdir()
-    return write(staging, losers, out, shape(**changes))
+    return write(staging.scan(losers), out, shape(**changes))
 
 
 def test_rows_keep_their_order_and_losers_go(tmp_path: Path) -> None:
@@ -92,10 +92,11 @@ def test_the_footer_holds_our_metadata(tmp_path: Path) -> None:
 @pytest.mark.parametrize("partition_by", [("_agency_id",), ("s",)], ids=["one file", "by a column"])
 def test_the_last_pass_never_leaves_the_streaming_engine(tmp_path: Path, partition_by: tuple[str, ...]) -> None:
     staging = staged(tmp_path, pl.DataFrame({"n": [1, 2], "s": ["a", "b"]}))
-    rows = kept(staging, np.array([True, False]), shape(partition_by=partition_by, constants={"_v": "1"}))
+    gone = np.array([True, False])
+    rows = with_constants(staging.scan(gone), shape(partition_by=partition_by, constants={"_v": "1"}))
     plan = rows.show_graph(engine="streaming", plan_stage="physical", raw_output=True)
     assert plan is not None
-    assert IN_MEMORY not in plan.partition("</FONT> in-memory engine fallback>")[2]
+    assert IN_MEMORY not in plan
     assert "multi-scan[parquet]" in plan
 
 
@@ -120,10 +121,11 @@ staging = Staging(folder / "rows")
 for part in range(6):
     n = int(rng.integers(20_000, 60_000))
     staging.add(pl.DataFrame({"n": rng.integers(0, 99, n), "s": rng.integers(0, 3, n), "t": rng.random(n)}))
+gone = np.arange(staging.rows) % 10 == 0
 for split in ("_agency_id", "s"):
     (folder / split).mkdir()
     shape = Shape((split,), {"_agency_id": "10"}, ("n",), {"run": "r1"})
-    for output in write(staging, np.arange(staging.rows) % 10 == 0, folder / split, shape):
+    for output in write(staging.scan(gone), folder / split, shape):
         print(split, output.path.name, output.rows, output.sha256, output.stats)
 """
 

@@ -18,18 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
-    import numpy.typing as npt
+    from polars.io.partition import FileProviderArgs
 
     from pipeline_processing.model import Json
-    from pipeline_processing.processors.staging import Staging
 
 ROW_GROUP: Final = 65_536
 """Rows of a row group: what a reader, and the last pass itself, holds at once."""
 COMPRESSION_LEVEL: Final = 3
 MAX_PARTITIONS: Final = 200
 """Partitions that one source file may fall into: each is a file, and open while the pass goes on."""
-_KEEP: Final = "_keep"
 _PREFIX: Final = 32
 """Characters of a text's bound: Delta Lake's own writers cut there too."""
 
@@ -51,7 +48,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How the files are written: ``constants`` are columns that have one value in the whole file, added last."""
+    """How the files are written: ``constants`` are columns of one value for the whole source, added last."""
 
     partition_by: Sequence[str]
     constants: Mapping[str, str]
@@ -60,22 +57,42 @@ class Shape:
     footer: Mapping[str, str]
 
 
-def write(staging: Staging, losers: npt.NDArray[np.bool_] | None, into: Path, shape: Shape) -> list[Output]:
-    """Write the rows that stay to ``into``, a file a partition, in order of the partitions; at least one file.
+def write(rows: pl.LazyFrame, into: Path, shape: Shape) -> list[Output]:
+    """Write ``rows`` to ``into``, a file a partition, in order of the partitions; at least one file.
 
     InvalidData where there are more than `MAX_PARTITIONS`. The number of threads does not change the bytes.
     """
-    rows = kept(staging, losers, shape)
     split_by = [name for name in shape.partition_by if name not in shape.constants]
     fixed = {name: shape.constants[name] for name in shape.partition_by if name in shape.constants}
-    if not split_by or staging.rows == 0:
-        path = into / "rows.parquet"
-        _sink(rows.drop(split_by), path, shape)
-        return [_output(path, {**fixed, **dict.fromkeys(split_by)}, shape)]
-    _check_partitions(rows, split_by)
+    rows = with_constants(rows, shape)
+    found = _write_split(rows, split_by, into, shape) if split_by else {}
+    if not found:
+        found = {"rows.parquet": dict.fromkeys(split_by)}
+        _sink(rows.drop(split_by), into / "rows.parquet", shape)
+    order = sorted(found, key=lambda name: [(value is not None, value or "") for value in found[name].values()])
+    partitions = {name: {column: {**fixed, **found[name]}[column] for column in shape.partition_by} for name in order}
+    return [_output(into / name, partition, shape) for name, partition in partitions.items()]
+
+
+def with_constants(rows: pl.LazyFrame, shape: Shape) -> pl.LazyFrame:
+    """Return the plan of what is written; its every node runs in the streaming engine."""
+    return rows.with_columns(
+        pl.lit(value, pl.String).alias(name)
+        for name, value in shape.constants.items()
+        if name not in shape.partition_by
+    )
+
+
+def _write_split(
+    rows: pl.LazyFrame, split_by: Sequence[str], into: Path, shape: Shape
+) -> dict[str, dict[str, str | None]]:
+    """Return the names of the files that were written, with their partitions' values; empty without a row."""
+    partitions = rows.select(split_by).unique().head(MAX_PARTITIONS + 1).collect(engine="streaming")
+    if partitions.height > MAX_PARTITIONS:
+        raise InvalidData(f"its rows fall into more than {MAX_PARTITIONS} partitions by {', '.join(split_by)}")
     found: dict[str, dict[str, str | None]] = {}
 
-    def name_of(arguments: pl.io.partition.FileProviderArgs) -> str:
+    def name_of(arguments: FileProviderArgs) -> str:
         values = arguments.partition_keys.select(pl.all().cast(pl.String)).row(0, named=True)
         name = f"rows-{hashlib.blake2b(orjson.dumps(list(values.values())), digest_size=8).hexdigest()}.parquet"
         found[name] = values
@@ -85,18 +102,7 @@ def write(staging: Staging, losers: npt.NDArray[np.bool_] | None, into: Path, sh
         into, file_path_provider=name_of, key=split_by, include_key=False, approximate_bytes_per_file=None
     )
     _sink(rows, target, shape)
-    order = sorted(found, key=lambda name: [(value is not None, value or "") for value in found[name].values()])
-    return [_output(into / name, {c: {**fixed, **found[name]}[c] for c in shape.partition_by}, shape) for name in order]
-
-
-def kept(staging: Staging, losers: npt.NDArray[np.bool_] | None, shape: Shape) -> pl.LazyFrame:
-    """Return the plan of the rows that stay; its every node runs in the streaming engine."""
-    rows = staging.scan()
-    if losers is not None:
-        mask = pl.LazyFrame({_KEEP: ~losers})
-        rows = pl.concat([rows, mask], how="horizontal").filter(_KEEP).drop(_KEEP)
-    constants = {name: pl.lit(value) for name, value in shape.constants.items() if name not in shape.partition_by}
-    return rows.with_columns(**constants)
+    return found
 
 
 def _sink(rows: pl.LazyFrame, target: Path | pl.PartitionBy, shape: Shape) -> None:
@@ -110,12 +116,6 @@ def _sink(rows: pl.LazyFrame, target: Path | pl.PartitionBy, shape: Shape) -> No
         metadata=dict(shape.footer),
         engine="streaming",
     )
-
-
-def _check_partitions(rows: pl.LazyFrame, split_by: Sequence[str]) -> None:
-    partitions = rows.select(split_by).unique().head(MAX_PARTITIONS + 1).collect(engine="streaming")
-    if partitions.height > MAX_PARTITIONS:
-        raise InvalidData(f"its rows fall into more than {MAX_PARTITIONS} partitions by {', '.join(split_by)}")
 
 
 def _output(path: Path, partition: Mapping[str, str | None], shape: Shape) -> Output:

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import numpy as np
+    import numpy.typing as npt
+
+_KEEP: Final = "_keep"
 _COMPRESSION: Final = "lz4"
 """Read once and deleted: a second saved in writing counts more than disk."""
 
@@ -46,11 +50,17 @@ class Staging:
             self._starts.append(first + frame.height)
         return first
 
-    def scan(self) -> pl.LazyFrame:
-        """Return all rows in order, for the streaming engine; at least one frame must have been added."""
+    def scan(self, gone: npt.NDArray[np.bool_] | None = None) -> pl.LazyFrame:
+        """Return the rows in order, but for those whose position is True in ``gone``: a plan for the streaming engine.
+
+        At least one frame must have been added.
+        """
         if not self._files:
             return pl.LazyFrame(schema=self._schema)
-        return pl.scan_parquet(self._files, glob=False, use_statistics=False, low_memory=True, cache=False)
+        rows = pl.scan_parquet(self._files, glob=False, use_statistics=False, low_memory=True, cache=False)
+        if gone is None:
+            return rows
+        return pl.concat([rows, pl.LazyFrame({_KEEP: ~gone})], how="horizontal").filter(_KEEP).drop(_KEEP)
 
     def frames(self, columns: Sequence[str]) -> Iterator[tuple[int, pl.DataFrame]]:
         """Yield the position of each frame's first row, and ``columns`` of it."""
