@@ -1,0 +1,120 @@
+"""SQL in contracts, checked before any row is read: that it parses, what it reads, what it gives."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline_processing.contracts.model import Column, LogicalType
+
+_TYPES: Final[Mapping[LogicalType, pl.DataType]] = {
+    "string": pl.String(),
+    "integer": pl.Int64(),
+    "number": pl.Float64(),
+    "boolean": pl.Boolean(),
+    "date": pl.Date(),
+    "time": pl.Time(),
+}
+_DECIMAL: Final = re.compile(r"^\s*(?:decimal|numeric)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)\s*$", re.IGNORECASE)
+_PRECISION: Final = 38
+_UNSTEADY: Final = re.compile(
+    r"\b(current_date|current_timestamp|current_time|now|today|random|rand|uuid)\b", re.IGNORECASE
+)
+_FORBIDDEN: Final = re.compile(
+    r"\b(insert|update|delete|merge|drop|alter|create|truncate|attach|detach|copy|install|load|pragma|set|call|export|"
+    r"import|grant|revoke|vacuum|explain|describe|show|use)\b",
+    re.IGNORECASE,
+)
+_READS_FILES: Final = re.compile(
+    r"\b((read|scan)_\w+|glob|query_table|sniff_csv)\s*\(|\b(from|join)\s+'", re.IGNORECASE
+)
+_LITERAL: Final = re.compile(r"'(?:[^']|'')*'")
+_COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_TABLE: Final = re.compile(r"\$?\{(table|object|model|schema)\}", re.IGNORECASE)
+_COLUMN: Final = re.compile(r"\$?\{(column|property|field)\}", re.IGNORECASE)
+_OTHER: Final = re.compile(r"\$?\{(\w*)\}")
+
+
+def decimal_of(physical_type: str | None) -> tuple[int, int] | None:
+    """Return precision and scale of ``decimal(p,s)``; None for other types."""
+    found = _DECIMAL.match(physical_type or "")
+    return (int(found[1]), int(found[2] or 0)) if found else None
+
+
+def polars_type(column: Column) -> pl.DataType:
+    """Return the type that the column has in silver, before any protection."""
+    decimal = decimal_of(column.physical_type) if column.logical_type == "number" else None
+    if decimal and decimal[1] <= decimal[0] <= _PRECISION:
+        return pl.Decimal(*decimal)
+    if column.logical_type == "timestamp":
+        return pl.Datetime("us", column.timezone)
+    return _TYPES[column.logical_type]
+
+
+def expression_fault(expression: str, columns: Mapping[str, pl.DataType], *, boolean: bool = False) -> str | None:
+    """Say what is wrong with a Polars SQL expression over ``columns``; None where it can be used.
+
+    An expression gives a value a row from that row alone: no aggregate, no clock, no chance.
+    """
+    unsteady = _UNSTEADY.search(_LITERAL.sub("''", expression))
+    if unsteady:
+        return f"{unsteady[0]} gives another result each time: the same input must give the same output"
+    try:
+        compiled = pl.sql_expr(expression)
+        unknown = sorted({name for name in compiled.meta.root_names() if name not in columns})
+        if unknown:
+            return f"it reads {', '.join(unknown)}: there is no such column"
+        empty = pl.DataFrame(schema=dict(columns))
+        given = empty.lazy().select(compiled.alias("given")).collect_schema()["given"]
+        probe = pl.DataFrame(
+            {name: [None, None, None] for name in columns} | {"": [0, 0, 0]}, schema={**columns, "": pl.Int8()}
+        )
+        height = probe.select(compiled.alias("given")).height
+    except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+        return f"it is not an expression that Polars reads: {str(error).splitlines()[0]}"
+    except BaseException as error:  # a panic of the engine derives from BaseException alone
+        if type(error).__name__ != "PanicException":
+            raise
+        return "it is not an expression that Polars reads"
+    if boolean and given not in {pl.Boolean(), pl.Null()}:
+        return f"it gives {given}, not true or false"
+    if compiled.meta.root_names() and height != probe.height:
+        return "it looks at more than one row"
+    return None
+
+
+def query(text: str, *, dataset: str, column: str | None) -> tuple[str, str | None]:
+    """Return the query with ``{table}`` for its table and the column's name in its place, and what is wrong with it.
+
+    Placeholders may be those of other tools: ``${table}``, ``{object}``, ``{model}``; ``{property}``, ``{field}``.
+    """
+    told = _TABLE.sub("{table}", text.strip().rstrip(";").strip())
+    if column is not None:
+        quoted = '"' + column.replace('"', '""') + '"'
+        told = _COLUMN.sub(lambda _: quoted, told)
+    elif _COLUMN.search(told):
+        return told, "it names {column}, but stands at the table"
+    if "{table}" not in told:
+        told = re.sub(rf"\b(from|join)(\s+){re.escape(dataset)}\b", r"\1\2{table}", told, flags=re.IGNORECASE)
+    bare = _LITERAL.sub("''", _COMMENT.sub(" ", told))
+    forbidden = _FORBIDDEN.search(bare)
+    fault = None
+    if not re.match(r"\s*(select|with)\b", bare, re.IGNORECASE) or forbidden:
+        fault = f"it is not a query{f': it has {forbidden[0]}' if forbidden else ''}"
+    elif ";" in bare:
+        fault = "it is more than one query"
+    elif _READS_FILES.search(bare):
+        fault = "it reads files"
+    elif _UNSTEADY.search(bare):
+        fault = "it gives another result each time: the same input must give the same verdict"
+    elif "{table}" not in told:
+        fault = "it does not read the table: FROM {table}"
+    else:
+        others = [match[0] for match in _OTHER.finditer(told) if match[1] != "table"]
+        fault = f"there is no placeholder {others[0]}" if others else None
+    return told, fault
