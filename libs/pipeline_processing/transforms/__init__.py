@@ -1,1 +1,1 @@
-"""From rows of text to typed, normalised, enriched rows: the contract's rules compiled to Polars expressions."""
+"""Texts in, the contract's typed columns out: `plan.compile_plan` makes the plan that does it, batch by batch."""

@@ -1,0 +1,89 @@
+"""Telephone numbers and e-mail addresses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import phonenumbers
+
+from etl_core.errors import ConfigError
+from pipeline_processing.transforms.memo import Memo
+from pipeline_processing.transforms.reading import Reading, option_text, spelled, unread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import polars as pl
+
+    from pipeline_processing.model import Json
+    from pipeline_processing.transforms.reading import SeriesStep
+
+_FORMATS: Final = {
+    "e164": phonenumbers.PhoneNumberFormat.E164,
+    "national": phonenumbers.PhoneNumberFormat.NATIONAL,
+    "international": phonenumbers.PhoneNumberFormat.INTERNATIONAL,
+}
+# RFC 5321's limits, and the characters that RFC 5322 allows without quotes; a domain needs a dot here.
+_EMAIL: Final = (
+    r"^[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    r"@(?:[\p{Ll}\p{Lo}\d](?:[\p{Ll}\p{Lo}\d-]{0,61}[\p{Ll}\p{Lo}\d])?\.)+[\p{Ll}\p{Lo}\d-]{2,63}$"
+)
+_EMAIL_BYTES: Final = 254
+_PHONE_CHARACTERS: Final = 60
+"""Longer texts hold no telephone number, and are not worth the parser's time."""
+
+
+def phone(options: Mapping[str, Json]) -> SeriesStep:
+    """Write numbers as E.164, or another ``format``; one that its country does not have can not be read.
+
+    ``region`` (US) is where numbers without a country code belong. An extension is kept as ``;ext=12`` (RFC 3966)
+    after E.164.
+    """
+    region = option_text(options, "region", "US").upper()
+    if region not in phonenumbers.SUPPORTED_REGIONS:
+        raise ConfigError(f"{region!r} is no region of telephone numbers", way_out="write one like US")
+    style = option_text(options, "format", "e164")
+
+    def read(text: str) -> str | None:
+        return _phone(text, region, style)
+
+    return judged(Memo(read), option_text(options, "invalid", "fault"))
+
+
+def email(options: Mapping[str, Json]) -> SeriesStep:
+    """Write addresses in small letters, without ``mailto:`` and angle brackets; what is none can not be read."""
+    return judged(_emails, option_text(options, "invalid", "fault"))
+
+
+def judged(read: Callable[[pl.Series], pl.Series], invalid: str) -> SeriesStep:
+    """Return a step that does with unreadable texts what ``invalid`` says: fault, keep or null."""
+
+    def step(texts: pl.Series) -> Reading:
+        said = spelled(texts)
+        value = read(said)
+        if invalid == "fault":
+            return Reading(value, unread(said, value))
+        return Reading(value if invalid == "null" else value.fill_null(said))
+
+    return step
+
+
+def _emails(said: pl.Series) -> pl.Series:
+    bare = said.str.to_lowercase().str.strip_prefix("mailto:").str.strip_chars(" <>;,")
+    right = bare.str.contains(_EMAIL) & (bare.str.len_bytes() <= _EMAIL_BYTES)
+    return bare.set(~right, None)
+
+
+def _phone(text: str, region: str, style: str) -> str | None:
+    if len(text) > _PHONE_CHARACTERS:
+        return None
+    try:
+        found = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_valid_number(found):
+        return None
+    written = phonenumbers.format_number(found, _FORMATS[style])
+    if style == "e164" and found.extension:
+        return f"{written};ext={found.extension}"
+    return written

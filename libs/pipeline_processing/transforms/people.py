@@ -1,0 +1,170 @@
+"""Names of persons: spacing, case, particles, suffixes and the order of their parts."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pipeline_processing.transforms.memo import Memo, spread
+from pipeline_processing.transforms.reading import Reading, option_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import polars as pl
+
+    from pipeline_processing.model import Json
+    from pipeline_processing.transforms.reading import SeriesStep
+
+_SUFFIXES: Final[Mapping[str, str]] = {
+    "jr": "Jr", "jnr": "Jr", "junior": "Jr", "sr": "Sr", "snr": "Sr", "senior": "Sr",
+    "ii": "II", "iii": "III", "iv": "IV", "2nd": "II", "3rd": "III", "4th": "IV", "esq": "Esq",
+}  # fmt: skip
+_PARTICLES: Final = frozenset(
+    {
+        "van", "von", "der", "den", "de", "del", "della", "des", "di", "da", "dos", "das", "du", "la", "le", "ter",
+        "ten", "bin", "ibn", "al", "el", "y", "e", "af", "av", "zu", "zur",
+    }
+)  # fmt: skip
+_MAC: Final = frozenset(
+    {
+        "macarthur", "macaulay", "macbeth", "macdonald", "macdonnell", "macdougall", "macduff", "macfarlane",
+        "macgregor", "macgillivray", "macinnes", "macintosh", "macintyre", "mackay", "mackenzie", "mackinnon",
+        "mackintosh", "maclachlan", "maclaren", "maclean", "macleod", "macmillan", "macnamara", "macneil", "macneill",
+        "macpherson", "macquarie", "macrae", "mactavish",
+    }
+)  # fmt: skip
+"""Names where a capital follows Mac: by list, since Macy, Mack, Macias and Machado are written otherwise."""
+_SPACES: Final = re.compile(r"\s+")
+_QUOTES: Final = str.maketrans({"\u2019": "'", "\u2018": "'", "`": "'", "\u00b4": "'", "\u02bc": "'"})
+_PIECES: Final = re.compile(r"([-'.])")
+_PLAIN: Final = r"^(?:[A-Z]+|[a-z]+|[A-Z][a-z]+)(?: (?:[A-Z]+|[a-z]+|[A-Z][a-z]+))*$"
+_SPECIAL: Final = r"(?i)\b(?:mc|mac[a-z]|" + "|".join(f"{w}\\b" for w in sorted(_PARTICLES | set(_SUFFIXES))) + ")"
+
+
+class Name(NamedTuple):
+    """The parts of a name, each as it is written; empty where there is none."""
+
+    first: str
+    middle: str
+    last: str
+    suffix: str
+
+
+def person_name(options: Mapping[str, Json]) -> SeriesStep:
+    """Write names as people do: ``O'BRIEN-MCDONALD jr.`` becomes ``O'Brien-McDonald Jr``.
+
+    ``order: last_first`` reads ``LAST SUFFIX, FIRST MIDDLE``; ``part`` keeps one part of the name. A word that already
+    mixes capitals and small letters (``DeShawn``) is left as it is.
+    """
+    part, case = option_text(options, "part", "full"), option_text(options, "case", "title")
+    turned = option_text(options, "order", "first_last") == "last_first"
+
+    def rewrite(text: str) -> str | None:
+        return write(text, turned=turned, part=part, case=case)
+
+    memo = Memo(rewrite)
+    if turned or part != "full" or case != "title":
+        return lambda texts: Reading(memo(texts))
+
+    def step(texts: pl.Series) -> Reading:
+        """Let Polars do the names that are nothing but plain words, which is most of them."""
+        distinct = texts.unique()
+        plain = distinct.str.contains(_PLAIN) & ~distinct.str.contains(_SPECIAL)
+        done = distinct.set(~plain, None).str.to_titlecase()
+        rest = ~plain & distinct.is_not_null()
+        if rest.any():
+            done[rest.arg_true()] = memo(distinct.filter(rest))
+        return Reading(spread(texts, distinct, done))
+
+    return step
+
+
+def write(text: str, *, turned: bool, part: str = "full", case: str = "title") -> str | None:
+    """Return one name as it is to be written; None where nothing is left of it."""
+    clean = _SPACES.sub(" ", text.translate(_QUOTES)).strip(" ,;")
+    if part == "full" and not turned:
+        words = _words(clean, case)
+    else:
+        name = split(clean, turned=turned)
+        chosen = [name.first, name.middle, name.last, name.suffix] if part == "full" else [getattr(name, part)]
+        words = _words(" ".join(filter(None, chosen)), case)
+    return words or None
+
+
+def split(clean: str, *, turned: bool) -> Name:
+    """Take a name apart; ``turned`` says that the last name stands first, with or without a comma after it."""
+    groups = [group.split() for group in clean.split(",")]
+    suffix = ""
+    for group in reversed(groups):
+        while len(group) + sum(map(len, groups)) > len(group) + 1 and group and _is_suffix(group[-1]):
+            suffix = _suffix(group.pop()) + (f" {suffix}" if suffix else "")
+    groups = [group for group in groups if group]
+    if not groups:
+        return Name("", "", "", suffix)
+    if turned:
+        last, given = _turned(groups)
+    else:
+        words = [word for group in groups for word in group]
+        given, last = _straight(words)
+    return Name(" ".join(given[:1]), " ".join(given[1:]), " ".join(last), suffix)
+
+
+def _turned(groups: list[list[str]]) -> tuple[list[str], list[str]]:
+    if len(groups) > 1:
+        return groups[0], [word for group in groups[1:] for word in group]
+    words = groups[0]
+    end = 1
+    while end < len(words) - 1 and words[end - 1].casefold() in _PARTICLES:
+        end += 1
+    return words[:end], words[end:]
+
+
+def _straight(words: list[str]) -> tuple[list[str], list[str]]:
+    if len(words) == 1:
+        return [], words
+    start = len(words) - 1
+    while start > 1 and words[start - 1].casefold() in _PARTICLES:
+        start -= 1
+    return words[:start], words[start:]
+
+
+def _words(text: str, case: str) -> str:
+    words = text.split(" ") if text else []
+    if case == "upper":
+        return " ".join(_bare(word).upper() for word in words)
+    if case == "keep":
+        return " ".join(words)
+    return " ".join(_word(word, place, len(words)) for place, word in enumerate(words))
+
+
+def _word(word: str, place: int, count: int) -> str:
+    if place and _is_suffix(word):
+        return _suffix(word)
+    mixed = not (word.isupper() or word.islower())
+    if 0 < place < count - 1 and word.casefold() in _PARTICLES and not mixed:
+        return word.lower()
+    if mixed and not word.istitle():
+        return word
+    return "".join(_piece(piece) for piece in _PIECES.split(word))
+
+
+def _piece(piece: str) -> str:
+    small = piece.lower()
+    if small.startswith("mc") and len(small) > 3:  # noqa: PLR2004 - Mc and a name
+        return f"Mc{small[2:].capitalize()}"
+    if small in _MAC:
+        return f"Mac{small[3:].capitalize()}"
+    return small.capitalize()
+
+
+def _bare(word: str) -> str:
+    return _suffix(word) if _is_suffix(word) else word
+
+
+def _is_suffix(word: str) -> bool:
+    return word.strip(".,").casefold() in _SUFFIXES
+
+
+def _suffix(word: str) -> str:
+    return _SUFFIXES[word.strip(".,").casefold()]
