@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import polars as pl
 
+from pipeline_processing.contracts.model import Check, Column, Contract, Dedupe, Step
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -148,3 +150,94 @@ def _money() -> pl.Expr:
         .then('"(' + grouped + "." + cents + ')"')
         .otherwise("USD " + dollars)
     )
+
+
+def contract() -> Contract:
+    """Return what the file is refined by: every column normalised, twenty checks, a profile, a dedupe key."""
+    money = Step("money", {"currencies": ["$", "USD"]})
+    dates = Step("date", {"formats": list(_FORMATS)})
+    trim, collapse = Step("trim"), Step("collapse_spaces")
+    return Contract(
+        id="dirty",
+        version="1.0.0",
+        dataset="dirty",
+        fingerprint="0123456789abcdef",
+        columns=(
+            Column(
+                "case_id",
+                "string",
+                sources=("Case Id",),
+                normalise=(trim, Step("upper")),
+                primary_key_position=1,
+                pattern=r"^CPD-\d{10}$",
+                min_length=14,
+                max_length=14,
+                required=True,
+            ),
+            Column("version", "integer", sources=("Version",), minimum=1, maximum=9, required=True),
+            Column(
+                "last_name",
+                "string",
+                sources=("Last Name",),
+                normalise=(trim, collapse, Step("title")),
+                required=True,
+                max_length=40,
+                classification="restricted",
+            ),
+            Column(
+                "first_name",
+                "string",
+                sources=("First Name",),
+                normalise=(trim, collapse, Step("title")),
+                max_length=40,
+                classification="restricted",
+            ),
+            Column(
+                "hired",
+                "date",
+                sources=("Hired",),
+                normalise=(dates,),
+                required=True,
+                minimum="1950-01-01",
+                maximum="2026-01-01",
+            ),
+            Column("left", "date", sources=("Left",), normalise=(dates,)),
+            Column(
+                "salary",
+                "number",
+                sources=("Salary",),
+                physical_type="decimal(12,2)",
+                normalise=(money,),
+                minimum=-250_000,
+                maximum=250_000,
+            ),
+            Column(
+                "status",
+                "string",
+                sources=("Status",),
+                normalise=(trim,),
+                required=True,
+                enum=("active", "retired", "separated", "leave"),
+                synonyms={"on leave": "leave", "loa": "leave"},
+            ),
+            Column("rank", "string", sources=("Rank",), normalise=(trim, Step("title")), max_length=30),
+            Column("age", "integer", sources=("Age",), minimum=16, maximum=110),
+            Column("sworn", "boolean", sources=("Sworn",)),
+            Column("state", "string", sources=("State",), normalise=(Step("us_state"),), pattern="^[A-Z]{2}$"),
+        ),
+        checks=CHECKS,
+        dedupe=Dedupe(("case_id",), (("version", True), ("hired", False))),
+    )
+
+
+CHECKS: Final = (
+    *(Check(f"{name}.type", "type", name) for name in ("version", "hired", "left", "salary", "age", "sworn", "state")),
+    *(Check(f"{name}.required", "required", name) for name in ("case_id", "version", "last_name", "hired", "status")),
+    *(Check(f"{name}.pattern", "pattern", name) for name in ("case_id", "state")),
+    *(Check(f"{name}.length", "length", name) for name in ("case_id", "last_name", "rank")),
+    *(Check(f"{name}.range", "range", name) for name in ("version", "hired", "salary", "age")),
+    Check("status.enum", "enum", "status"),
+    Check("left_after_hired", "row", expression="left >= hired"),
+    Check("case_id.primary_key", "primary_key"),
+)
+"""All of the dirty contract's; the fifteen of the bench on checks alone are among them."""
