@@ -1,0 +1,67 @@
+"""A run's files into a table in one commit: decide, write what the decision needs, commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from etl_core.errors import Transient
+from pipeline_processing.tables import Change, DataFile, Edit, Snapshot, TableSchema
+from pipeline_processing.tables.publication import Decision, Rewrite, RewritesNeeded, decide
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline_processing.tables import Table
+
+ROUNDS: Final = 8
+"""Times that a decision may ask for files to be rewritten: each time somebody has compacted them anew meanwhile."""
+
+
+class Rewriter(Protocol):
+    """Writes a live file anew without some of its sources' rows."""
+
+    async def without(self, file: DataFile, sources: frozenset[str]) -> DataFile:
+        """Return the written file, in the same partition, under a name of its own."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What a publish did. ``decision`` is None where the same version of the run had been committed before."""
+
+    version: int
+    changed: bool
+    decision: Decision | None = None
+
+
+def app_of(run: str) -> str:
+    """Return the application that the run's publishes are recorded as in a table."""
+    return f"gather:{run}"
+
+
+async def publish(
+    table: Table, files: Sequence[DataFile], *, run: str, version: int, schema: TableSchema, rewriter: Rewriter
+) -> Publication:
+    """Commit the run's ``files``, all of its done items' so far; ``version`` counts those items, so that it only grows.
+
+    Idempotent by run and version. What it replaces goes in the same commit.
+    """
+    rewritten: dict[Rewrite, DataFile] = {}
+    made: list[Decision] = []
+
+    def edit(snapshot: Snapshot) -> Edit:
+        made.append(decide(snapshot, files, run=run, rewritten=rewritten))
+        return made[-1].edit
+
+    for _ in range(ROUNDS):
+        try:
+            committed = await table.commit(Change(app_of(run), version, edit, schema))
+        except RewritesNeeded as needed:
+            live = (await table.snapshot()).files
+            for rewrite in needed.rewrites:
+                if rewrite.path in live:  # else somebody was faster: the next decision does not ask for it
+                    rewritten[rewrite] = await rewriter.without(live[rewrite.path], rewrite.sources)
+        else:
+            return Publication(committed.version, committed.changed, made[-1] if committed.changed else None)
+    raise Transient(f"{table.uri}: its files were compacted anew {ROUNDS} times while run {run} was published")
