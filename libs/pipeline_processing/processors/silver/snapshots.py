@@ -49,7 +49,7 @@ class Snapshots:
 
     async def freeze_reference(self, reference: Reference, services: ServiceHandler) -> Pin:
         """Read the reference table as it is now and store that; ConfigError where it can not be read."""
-        frame = await _read_reference(reference, services)
+        frame = await read_current(reference, services)
         body = io.BytesIO()
         frame.write_parquet(body, compression="zstd")
         return await self.freeze("references", reference.name, body.getvalue(), "parquet")
@@ -73,7 +73,8 @@ async def read_reference(store: ObjectStore, pin: Pin) -> pl.DataFrame:
     return pl.read_parquet(await read_pin(store, pin))
 
 
-async def _read_reference(reference: Reference, services: ServiceHandler) -> pl.DataFrame:
+async def read_current(reference: Reference, services: ServiceHandler) -> pl.DataFrame:
+    """Return the reference table as it is now; ConfigError where it can not be read."""
     where = f"reference {reference.name}"
     if reference.query is not None:
         records = await services.database.fetch(reference.query, where=where)
