@@ -7,13 +7,13 @@ How to use them, for one file:
         masked = frame.with_columns(checks.masks)        # one Boolean column a row-local check: True = fails
         checks.observe(masked)
     failing = checks.whole_file(staged)                  # `_row`, `check`: keys and intervals
-    checks.measure(staged)                               # metrics, SQL, freshness
+    checks.measure(staged)                               # SQL, duplicateValues
     verdict = checks.verdict(rows=rows, quarantined=quarantined)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -63,12 +63,15 @@ class Checks:
 
     def __init__(self, contract: Contract, missing: frozenset[str], today: date) -> None:
         self._contract, self._missing, self._today = contract, missing, today
-        self._rows = 0
+        self._rows, self._is_whole = 0, False
         self._tallies = {check.name: _Tally(why=self._unable(check)) for check in contract.checks}
         self._local = tuple(c for c in contract.checks if c.kind in LOCAL_KINDS and not self._tallies[c.name].why)
         self.masks: tuple[pl.Expr, ...] = tuple(masks.mask(c, contract, today=today) for c in self._local)
         """One Boolean expression a row-local check, named after it, True where the row fails; never null."""
-        self._counts = tuple(_counts(index, c, contract, today) for index, c in enumerate(self._local))
+        self._figures = tuple(c for c in contract.checks if figures.is_observed(c) and not self._tallies[c.name].why)
+        self._counts = tuple(
+            _counts(index, c, contract, today) for index, c in enumerate((*self._local, *self._figures))
+        )
 
     @property
     def rows(self) -> int:
@@ -81,21 +84,28 @@ class Checks:
         return tuple(c.name for c in self._contract.checks if _is_rowwise(c) and c.action == "quarantine")
 
     def observe(self, masked: pl.DataFrame) -> None:
-        """Count, for each mask in ``masked``, the rows it applies to and the rows that fail it."""
+        """Count, for each check, the rows of ``masked`` that it applies to and those that fail it.
+
+        To be called for every batch, before rows are taken out and before values are protected.
+        """
         self._rows += len(masked)
-        if not self._local or masked.is_empty():
+        if not self._counts or masked.is_empty():
             return
         counted = masked.select(*(expr for pair in self._counts for expr in pair)).row(0)
-        for index, check in enumerate(self._local):
-            tally = self._tallies[check.name]
+        for index, check in enumerate((*self._local, *self._figures)):
+            tally, second = self._tallies[check.name], counted[2 * index + 1]
             tally.looked_at += counted[2 * index]
-            tally.failed += counted[2 * index + 1]
+            if check.kind == "freshness":
+                tally.value = min((age for age in (tally.value, second) if age is not None), default=None)
+            else:
+                tally.failed += second
 
     def whole_file(self, staged: pl.LazyFrame) -> pl.DataFrame:
         """Return `_row` (UInt64) and `check` (Enum) of the rows that fail a unique, primary_key or overlap check.
 
         ``staged`` has `_row` and the contract's columns. It is scanned once or twice for a check and bucket.
         """
+        self._is_whole = True
         named = pl.Enum([check.name for check in self._contract.checks])
         found = [pl.DataFrame(schema={"_row": pl.UInt64, "check": named})]
         rows = _length(staged)
@@ -110,17 +120,18 @@ class Checks:
         return pl.concat(found).sort("_row", "check")
 
     def measure(self, staged: pl.LazyFrame) -> None:
-        """Take the figures of the metric, sql and freshness checks over the rows of ``staged``."""
+        """Take the figures that need the whole file, over the rows of ``staged``: SQL and duplicateValues."""
         rows = _length(staged)
         for check in self._contract.checks:
             tally = self._tallies[check.name]
-            if check.kind not in figures.FIGURE_KINDS or tally.why:
+            if tally.why or not rows:
                 continue
-            if not rows and check.arguments.get("metric") != "rowCount":
-                continue
-            figure = figures.measure(check, self._contract, staged, rows=rows, today=self._today)
-            tally.looked_at, tally.failed = max(figure.looked_at, 1), figure.failed
-            tally.value, tally.why = figure.value, figure.why
+            if check.kind == "sql":
+                tally.value = figures.answer(check, self._contract, staged, today=self._today)
+                tally.why = "" if tally.value is not None else "the query gives null"
+                tally.looked_at = rows
+            elif check.kind == "metric" and figures.metric_of(check) == "duplicateValues":
+                tally.looked_at, tally.failed = rows, figures.duplicate_rows(check, staged, rows=rows)
 
     def verdict(self, *, rows: int, quarantined: int) -> Verdict:
         """Return the verdict on the file: of its ``rows``, rejects included, ``quarantined`` were taken out.
@@ -138,6 +149,10 @@ class Checks:
 
     def _result(self, check: Check) -> CheckResult:
         tally, action = self._tallies[check.name], _action(check)
+        if figures.is_row_count(check):
+            tally = _Tally(self._rows, value=float(self._rows))
+        elif check.kind == "freshness" and tally.value is not None:
+            tally = replace(tally, value=tally.value / figures.days_of(check))
         why = tally.why or self._nothing(check, tally)
         figure = _figure(check, tally)
         status = "skipped" if why else judged(check, is_holding=_holds(check, tally, figure), action=action)
@@ -159,11 +174,13 @@ class Checks:
         )
 
     def _nothing(self, check: Check, tally: _Tally) -> str:
-        if tally.looked_at:
+        if tally.looked_at or figures.is_row_count(check):
             return ""
         if not self._rows:
             return "the file has no rows"
-        return "no value to look at" if check.kind in LOCAL_KINDS | WHOLE_KINDS else "it was not measured"
+        if check.kind in WHOLE_KINDS and not self._is_whole:
+            return "the whole file was not looked at"
+        return "no value to look at" if _is_rowwise(check) or figures.is_observed(check) else "it was not measured"
 
     def _unable(self, check: Check) -> str:
         if check.kind == "text":
@@ -234,10 +251,11 @@ def _refuse(check: Check, contract: Contract, today: date) -> None:
 
 def _counts(index: int, check: Check, contract: Contract, today: date) -> tuple[pl.Expr, pl.Expr]:
     """Return a check's two counts over a masked frame: looked at, failed."""
-    return (
-        masks.looked_at(check, contract, today=today).alias(f"{index}:looked_at"),
-        pl.col(check.name).sum().alias(f"{index}:failed"),
-    )
+    if check.kind in LOCAL_KINDS:
+        seen, failed = masks.looked_at(check, contract, today=today), pl.col(check.name).sum()
+    else:
+        seen, failed = figures.observed(check, today=today)
+    return seen.alias(f"{index}:looked_at"), failed.alias(f"{index}:failed")
 
 
 def _is_rowwise(check: Check) -> bool:
@@ -260,8 +278,8 @@ def _figure(check: Check, tally: _Tally) -> float:
 
 
 def _holds(check: Check, tally: _Tally, figure: float) -> bool:
-    if check.threshold is None and check.arguments.get("metric") == "rowCount":
-        return tally.value is not None and tally.value > 0
+    if check.threshold is None and figures.is_row_count(check):
+        return tally.looked_at > 0
     return holds(check.threshold, figure)
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -15,12 +13,14 @@ from pipeline_processing.quality.whole_file import duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
 
     from pipeline_processing.contracts.model import Check, Contract
     from pipeline_processing.model import Json
 
 FIGURE_KINDS: Final = frozenset({"metric", "sql", "freshness"})
-_METRICS: Final = ("nullValues", "missingValues", "invalidValues", "duplicateValues", "rowCount")
+_OBSERVED: Final = ("nullValues", "missingValues", "invalidValues")
+_METRICS: Final = (*_OBSERVED, "duplicateValues", "rowCount")
 _TABLE: Final = re.compile(r"\$?\{(?:table|object|model)\}")
 _COLUMN: Final = re.compile(r"\$?\{(?:column|property|field)\}")
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -28,16 +28,6 @@ _QUERY: Final = re.compile(r"\s*(?:SELECT|WITH)\b", re.IGNORECASE)
 _FILES: Final = re.compile(r"\b(?:READ|SCAN)_\w+\s*\(|\bFROM\s+'", re.IGNORECASE)
 _UNITS: Final = {"d": 1.0, "day": 1.0, "h": 1 / 24, "hr": 1 / 24, "hour": 1 / 24, "w": 7.0, "week": 7.0, "y": 365.25}
 """Days of a freshness unit; a plural s is ignored. Ages are whole days, the run's clock being its day."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """What a check measured: a count of rows out of those looked at, or any number; None where there was none."""
-
-    looked_at: int = 0
-    failed: int = 0
-    value: float | None = None
-    why: str = ""
 
 
 def columns_of(check: Check) -> frozenset[str]:
@@ -49,44 +39,57 @@ def columns_of(check: Check) -> frozenset[str]:
 def refuse(check: Check, contract: Contract, *, today: date) -> None:
     """Raise ConfigError where a figure can not be measured: an unknown metric, a query that is not one number."""
     where = f"{contract.id} {contract.version}, check {check.name}"
-    if check.kind == "metric" and _metric(check) not in _METRICS:
-        raise ConfigError(f"unknown metric {_metric(check)!r}", where=where, way_out=f"use {', '.join(_METRICS)}")
+    if check.kind == "metric" and metric_of(check) not in _METRICS:
+        raise ConfigError(f"unknown metric {metric_of(check)!r}", where=where, way_out=f"use {', '.join(_METRICS)}")
     if check.kind == "freshness":
-        if check.column is None or check.threshold is None:
-            raise ConfigError("freshness needs a column and a threshold", where=where)
-        _days(check, where)
+        if check.column is None or check.threshold is None or not schema(contract)[check.column].is_temporal():
+            raise ConfigError("freshness needs a column of dates or timestamps, and a threshold", where=where)
+        days_of(check)
     if check.kind == "sql":
         empty = pl.DataFrame(schema=schema(contract)).lazy()
         _one_number(_run(check, contract, empty, today), where, is_empty=True)
 
 
-def measure(check: Check, contract: Contract, staged: pl.LazyFrame, *, rows: int, today: date) -> Figure:
-    """Return the figure of ``check`` over the rows of ``staged``."""
-    where = f"{contract.id} {contract.version}, check {check.name}"
-    match check.kind:
-        case "sql":
-            value = _one_number(_run(check, contract, staged, today), where)
-            return Figure(rows, value=value, why="" if value is not None else "the query gives null")
-        case "freshness":
-            return _freshness(check, staged, rows, today, where)
-        case _:
-            return _measure_metric(check, staged, rows)
+def metric_of(check: Check) -> str:
+    """Return the library metric that a check of kind *metric* takes."""
+    return str(check.arguments.get("metric") or check.expression or "")
 
 
-def _measure_metric(check: Check, staged: pl.LazyFrame, rows: int) -> Figure:
-    metric = _metric(check)
-    if metric == "rowCount":
-        return Figure(rows, value=float(rows))
-    if metric == "duplicateValues":
-        return Figure(rows, failed=len(duplicates(staged, _properties(check), rows=rows)))
-    found = staged.select(_bad(check).sum()).collect(engine="streaming").item()
-    return Figure(rows, failed=int(found or 0))
+def is_observed(check: Check) -> bool:
+    """Say whether a figure is taken batch by batch, over clear values, and not from the staged file."""
+    return check.kind == "freshness" or (check.kind == "metric" and metric_of(check) in _OBSERVED)
+
+
+def is_row_count(check: Check) -> bool:
+    """Say whether the figure is the number of rows, which an empty file has too."""
+    return check.kind == "metric" and metric_of(check) == "rowCount"
+
+
+def observed(check: Check, *, today: date) -> tuple[pl.Expr, pl.Expr]:
+    """Return, over a batch, how many rows were looked at and how many count; of freshness, the least age in days.
+
+    An age is that of values up to today: one wrong date must not make old rows fresh.
+    """
+    if check.kind == "freshness":
+        age = (pl.lit(today) - pl.col(check.column or "").dt.date()).dt.total_days()
+        return (age >= 0).sum().cast(pl.Int64), age.filter(age >= 0).min()
+    return pl.len().cast(pl.Int64), _bad(check).sum().cast(pl.Int64)
+
+
+def duplicate_rows(check: Check, staged: pl.LazyFrame, *, rows: int) -> int:
+    """Return how many rows share their values with another row."""
+    return len(duplicates(staged, _properties(check), rows=rows))
+
+
+def answer(check: Check, contract: Contract, staged: pl.LazyFrame, *, today: date) -> float | None:
+    """Return the number that an SQL check's query gives; None where it gives null."""
+    return _one_number(_run(check, contract, staged, today), f"{contract.id} {contract.version}, check {check.name}")
 
 
 def _bad(check: Check) -> pl.Expr:
     """Return where a value counts: null, missing (by the arguments' list, null where it has one) or not valid."""
     value = pl.col(check.column or "")
-    match _metric(check):
+    match metric_of(check):
         case "nullValues":
             return value.is_null()
         case "missingValues":
@@ -106,18 +109,6 @@ def _invalid(check: Check, value: pl.Expr) -> pl.Expr:
     if pattern := check.arguments.get("pattern"):
         tests.append(~text.str.contains(str(pattern)))
     return pl.any_horizontal(tests).fill_null(value=False) if tests else pl.lit(value=False)
-
-
-def _freshness(check: Check, staged: pl.LazyFrame, rows: int, today: date, where: str) -> Figure:
-    """Return the age of the newest value that is not after today: one wrong date must not make old rows fresh."""
-    value = pl.col(check.column or "")
-    if not staged.collect_schema()[check.column or ""].is_temporal():
-        raise ConfigError("freshness needs a date or a timestamp", where=where)
-    days = pl.lit(today) - value.dt.date()
-    youngest = staged.select(days.filter(days >= timedelta(0)).min()).collect(engine="streaming").item()
-    if youngest is None:
-        return Figure(why="no value up to today")
-    return Figure(rows, value=youngest / timedelta(days=1) / _days(check, where))
 
 
 def _run(check: Check, contract: Contract, staged: pl.LazyFrame, today: date) -> pl.DataFrame:
@@ -142,10 +133,6 @@ def _one_number(frame: pl.DataFrame, where: str, *, is_empty: bool = False) -> f
     return None if value is None else float(value)
 
 
-def _metric(check: Check) -> str:
-    return str(check.arguments.get("metric") or check.expression or "")
-
-
 def _properties(check: Check) -> Sequence[str]:
     return tuple(_listed(check, "properties")) or ((check.column,) if check.column else ())
 
@@ -155,11 +142,12 @@ def _listed(check: Check, name: str) -> Sequence[Json]:
     return () if value is None else value if isinstance(value, list | tuple) else (value,)
 
 
-def _days(check: Check, where: str) -> float:
+def days_of(check: Check) -> float:
+    """Return how many days the unit of a freshness check has; ConfigError for an unknown one."""
     unit = str(check.arguments.get("unit") or "d").lower()
     days = _UNITS.get(unit) or _UNITS.get(unit.removesuffix("s"))
     if days is None:
-        raise ConfigError(f"unknown unit {unit!r}", where=where, way_out="use d, h, w or y")
+        raise ConfigError(f"unknown unit {unit!r}", where=check.name, way_out="use d, h, w or y")
     return days
 
 

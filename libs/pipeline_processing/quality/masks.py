@@ -107,7 +107,7 @@ def _dtype(column: Column) -> pl.DataType:  # noqa: PLR0911 - one return a type
         case "date":
             return pl.Date()
         case "timestamp":
-            return pl.Datetime("us", "UTC" if column.timezone else None)
+            return pl.Datetime("us", "UTC")
         case "time":
             return pl.Time()
 

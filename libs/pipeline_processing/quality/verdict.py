@@ -157,7 +157,7 @@ def concluded(
     if not rows:
         found.append(("warn", "the file has no rows"))
     if quarantined:
-        found.append(("warn", f"{quarantined:,} of {rows:,} rows are quarantined"))
+        found.append(("warn", f"quarantined rows: {quarantined:,} of {rows:,}"))
     if quarantined > max_share * rows:
         found.append(("fail_file", f"more than {max_share:.4%} of the rows are quarantined"))
     status: Status = max((one for one, _ in found), key=STATUSES.index, default="pass")
@@ -174,7 +174,7 @@ def _weight(result: CheckResult) -> tuple[Status, str] | None:
             case "fail_file" | "fail_run":
                 return result.action, f"{result.name}: does not hold"
             case _:
-                return "warn", f"{result.name}: {result.failed:,} rows fail"
+                return "warn", f"{result.name}: {result.failed:,} {'row fails' if result.failed == 1 else 'rows fail'}"
     return None
 
 
