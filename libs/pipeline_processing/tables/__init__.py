@@ -117,6 +117,8 @@ class Commit:
     """Whether the application had applied nothing before."""
     added: Sequence[DataFile] = ()
     removed: Sequence[DataFile] = ()
+    retagged: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """The former tags of those files in ``added`` that were live already, by path."""
     note: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -16,6 +16,7 @@ import orjson
 from etl_core.errors import ConfigError, InvalidData
 from pipeline_processing.model import Json  # noqa: TC001 - dataclasses keep their annotations
 from pipeline_processing.tables import Commit, DataFile, TableSchema
+from pipeline_processing.tables.applying import former_tags
 from pipeline_processing.tables.schema import from_json, has_naive_timestamps, to_json
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def _actions(
             "appVersion": change.version,
             "isFirst": change.app not in state.applied,
             "nonce": nonce,
+            "retagged": former_tags(edit, state.files),
             "note": dict(edit.note),
         }
     }
@@ -188,7 +190,8 @@ def commit_of(version: int, actions: Sequence[Json]) -> Commit:
         is_first=is_ours and info["isFirst"],
         added=[file_of(action["add"]) for action in actions if action.get("add")],
         removed=[file_of(action["remove"]) for action in actions if action.get("remove")],
-        note=info.get("note") or {} if is_ours else {},
+        retagged=info["retagged"] if is_ours else {},
+        note=info["note"] if is_ours else {},
     )
 
 

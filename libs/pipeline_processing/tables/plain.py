@@ -15,7 +15,7 @@ import orjson
 from etl_core.errors import InvalidData, NotFound, PreconditionFailed, ReplyLost, Transient
 from etl_core.objects.create import BACKOFF, TRIES, create_once
 from pipeline_processing.tables import ABSENT, Commit, DataFile, Snapshot, TableSchema, Vacuumed
-from pipeline_processing.tables.applying import apply
+from pipeline_processing.tables.applying import apply, former_tags
 from pipeline_processing.tables.schema import merged
 
 if TYPE_CHECKING:
@@ -186,6 +186,7 @@ class PlainTable:
                 "is_first": change.app not in snapshot.applied,
                 "note": dict(edit.note),
                 "added": [_file_json(file) for file in edit.add],
+                "retagged": former_tags(edit, snapshot.files),
                 "removed": [_file_json(snapshot.files[path]) for path in edit.remove],
                 "before": base.record,
             }
@@ -247,5 +248,6 @@ def _commit_of(document: Mapping[str, Json]) -> Commit:
         is_first=document["is_first"],
         added=[_file_of(file) for file in document["added"]],
         removed=[_file_of(file) for file in document["removed"]],
+        retagged=document["retagged"],
         note=document["note"],
     )

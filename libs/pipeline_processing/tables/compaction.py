@@ -1,0 +1,211 @@
+"""Fewer, larger files of the same rows; and a file anew without the rows of some sources. In bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+import structlog
+
+from etl_core.errors import InvalidData
+from pipeline_processing.tables import Change, DataFile, Edit, partition_path
+from pipeline_processing.tables.publication import merged_origins, origins_of, remaining, tags_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+    from etl_core.clock import Clock
+    from etl_core.objects import ObjectStore
+    from pipeline_processing.model import Json
+    from pipeline_processing.tables import Snapshot, Table
+    from pipeline_processing.tables.publication import Origin
+
+log = structlog.get_logger(__name__)
+
+APP: Final = "optimize"
+SOURCE: Final = "_source_file"
+"""The column that says of each row which source it is from."""
+TARGET: Final = 128 * 1024 * 1024
+"""Bytes of a file as it should be; Delta Lake's own optimize aims at 100 to 256 MiB."""
+SMALL: Final = 0.75
+"""Share of the target from which on a file is left as it is."""
+FILES: Final = 500
+"""Files merged into one at most: each is open at once, and is a download."""
+ROW_GROUP: Final = 50_000
+_CHUNK: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Optimized:
+    """What `optimize` did: files before and after, and how many groups others changed meanwhile and so were left."""
+
+    before: int = 0
+    after: int = 0
+    left: int = 0
+
+
+class Files:
+    """Writes a table's files anew, by way of local disk (``folder``, or the system's).
+
+    ``nonce`` returns a fresh unique text each time: a written file's name is its own.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        root: str,
+        *,
+        clock: Clock,
+        nonce: Callable[[], str],
+        folder: Path | None = None,
+        source_column: str = SOURCE,
+    ) -> None:
+        self._store, self._root = store, f"{root.strip('/')}/"
+        self._clock, self._nonce, self._folder, self._source = clock, nonce, folder, source_column
+
+    async def without(self, file: DataFile, sources: frozenset[str]) -> DataFile:
+        """Write ``file`` without the rows of ``sources``, in its partition; the old one stays where it is."""
+        wanted = pl.col(self._source).is_in(list(sources)).not_().fill_null(value=True)
+        return await self._write([file], remaining(file, sources), keep=wanted)
+
+    async def merged(self, files: Sequence[DataFile]) -> DataFile:
+        """Write the rows of ``files``, all of one partition, into one, in the order given."""
+        return await self._write(files, merged_origins(files), keep=pl.lit(value=True))
+
+    async def _write(self, files: Sequence[DataFile], origins: Sequence[Origin], *, keep: pl.Expr) -> DataFile:
+        with tempfile.TemporaryDirectory(prefix="rewrite-", dir=self._folder) as temporary:
+            sources = [Path(temporary) / f"{number}.parquet" for number in range(len(files))]
+            for file, path in zip(files, sources, strict=True):
+                await self._download(file, path)
+            target = Path(temporary) / "target.parquet"
+            await asyncio.to_thread(_sink, sources, target, keep)
+            rows, stats = await asyncio.to_thread(described, target, _bounded(files))
+            if rows != sum(origin.rows for origin in origins):
+                raise InvalidData(
+                    f"{self._root}{files[0].path}: {rows} rows where the tags say {sum(one.rows for one in origins)}"
+                )
+            partition = files[0].partition
+            name = f"{partition_path(partition, list(partition))}merged-{self._nonce()}.parquet"
+            info = await self._store.upload(self._root + name, _chunks(target))
+        return DataFile(name, info.size, rows, partition, self._clock.now(), stats, tags_of(origins))
+
+    async def _download(self, file: DataFile, path: Path) -> None:
+        with path.open("wb") as target:
+            async for chunk in self._store.stream(self._root + file.path):
+                target.write(chunk)
+
+
+async def optimize(table: Table, files: Files, *, target: int = TARGET) -> Optimized:
+    """Merge small files of one partition up to ``target`` bytes each, one commit a merged file; rows stay as they are.
+
+    Safe at any time: a group of which a publish takes a file meanwhile is left for the next time.
+    """
+    snapshot = await table.snapshot()
+    number = snapshot.applied.get(APP, 0)
+    before = after = left = 0
+    for group in groups(snapshot, target):
+        number += 1
+        merged = await files.merged(group)
+        committed = await table.commit(Change(APP, number, _swap(group, merged)))
+        if committed.changed:
+            before, after = before + len(group), after + 1
+        else:
+            left += 1
+    log.info("table.optimized", table=table.uri, before=before, after=after, left=left)
+    return Optimized(before, after, left)
+
+
+def groups(snapshot: Snapshot, target: int = TARGET) -> list[list[DataFile]]:
+    """Return what is to be merged: at least two small files of one partition, published by this product."""
+    partitions: dict[tuple[tuple[str, str | None], ...], list[DataFile]] = defaultdict(list)
+    for file in sorted(snapshot.files.values(), key=lambda file: (file.modified, file.path)):
+        if file.size < SMALL * target and origins_of(file):
+            partitions[tuple(file.partition.items())].append(file)
+    return [group for small in partitions.values() for group in _packed(small, target) if len(group) > 1]
+
+
+def _packed(files: Iterable[DataFile], target: int) -> list[list[DataFile]]:
+    packs: list[list[DataFile]] = [[]]
+    size = 0
+    for file in files:
+        if packs[-1] and (size + file.size > target or len(packs[-1]) >= FILES):
+            packs.append([])
+            size = 0
+        packs[-1].append(file)
+        size += file.size
+    return packs
+
+
+def _swap(group: Sequence[DataFile], merged: DataFile) -> Callable[[Snapshot], Edit | None]:
+    def decide(snapshot: Snapshot) -> Edit | None:
+        if any(snapshot.files.get(file.path) != file for file in group):
+            return None
+        return Edit([merged], [file.path for file in group], is_rewrite=True)
+
+    return decide
+
+
+def _bounded(files: Iterable[DataFile]) -> frozenset[str]:
+    """Return the columns whose bounds the files' publisher told: only theirs may stand in the log."""
+    return frozenset(name for file in files for name in (file.stats or {}).get("minValues", ()))
+
+
+def described(path: Path, told_of: frozenset[str]) -> tuple[int, dict[str, Json]]:
+    """Return the file's rows and its statistics for the table's log, with bounds of the columns ``told_of``.
+
+    Bounds of numbers and dates only: a text's are cut, and a time's are rounded, in ways that readers must know.
+    """
+    frame = pl.scan_parquet(path, glob=False)
+    schema = frame.collect_schema()
+    columns = schema.names()
+    bounded = [
+        name
+        for name, dtype in schema.items()
+        if name in told_of and (dtype.is_integer() or dtype.is_float() or isinstance(dtype, pl.Date))
+    ]
+    figures = frame.select(
+        pl.len().alias("rows"),
+        *(pl.col(name).null_count().alias(f"null {name}") for name in columns),
+        *(pl.col(name).min().alias(f"min {name}") for name in bounded),
+        *(pl.col(name).max().alias(f"max {name}") for name in bounded),
+    )
+    row = figures.collect(engine="streaming").row(0, named=True)
+
+    def figure(kind: str, names: Iterable[str]) -> dict[str, Json]:
+        found = {name: row[f"{kind} {name}"] for name in names}
+        return {name: _spelt(value) for name, value in found.items() if value is not None}
+
+    stats = {
+        "minValues": figure("min", bounded),
+        "maxValues": figure("max", bounded),
+        "nullCount": figure("null", columns),
+    }
+    return row["rows"], stats
+
+
+def _spelt(value: object) -> Json:
+    return value if isinstance(value, int | float) else str(value)
+
+
+def _sink(sources: Sequence[Path], target: Path, keep: pl.Expr) -> None:
+    """Write the rows that stay. Columns are those of all files: what one lacks is null in its rows."""
+    schema: dict[str, pl.DataType] = {}
+    for source in sources:
+        schema |= pl.read_parquet_schema(source)
+    rows = pl.scan_parquet(
+        list(sources), schema=schema, missing_columns="insert", low_memory=True, cache=False, glob=False
+    )
+    rows.filter(keep).sink_parquet(
+        target, compression="zstd", row_group_size=ROW_GROUP, maintain_order=True, statistics=True, engine="streaming"
+    )
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := await asyncio.to_thread(file.read, _CHUNK):
+            yield chunk
