@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Final, cast
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from pipeline_processing.model import Json
 
 _TEMPORAL: Final = frozenset({"date", "timestamp", "time"})
-_ISO: Final = {"date": date.fromisoformat, "timestamp": datetime.fromisoformat, "time": time.fromisoformat}
 _EXAMPLES: Final = {"date": "2016-12-31", "timestamp": "2016-12-31T23:59:59", "time": "23:59:59"}
 _LIMITS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _F32: Final = 3.4028234663852886e38
@@ -183,7 +181,8 @@ def regex_fault(pattern: str) -> str | None:
     try:
         pl.Series([""]).str.contains(pattern)
     except pl.exceptions.ComputeError as error:
-        return f"the pattern is not valid: {str(error).splitlines()[-1].strip()}"
+        why = next((line for line in str(error).splitlines() if line.startswith("error: ")), str(error))
+        return f"the pattern is not valid: {why.removeprefix('error: ')}"
     return None
 
 
@@ -288,15 +287,23 @@ def _tighter(given: Json, implied: Json, pick: Json) -> Json:
 
 def _moment(site: _Site, name: str, value: str) -> str | None:
     """Return the limit in ISO 8601: as it stands, or written in the column's own format."""
+    java = (site.source.logicalTypeOptions or {}).get("format")
+    told = strptime_format(java) if java else None
     try:
-        return _ISO[site.kind](value).isoformat()
+        return _iso(site.kind, value, (told or "").replace("%3f", "%f").replace("%6f", "%f"))
     except ValueError:
-        told = strptime_format((site.source.logicalTypeOptions or {}).get("format", "")) or ""
-    try:
-        moment = datetime.strptime(value, told.replace("%3f", "%f").replace("%6f", "%f"))  # noqa: DTZ007 - a limit as it stands
-    except (ValueError, re.error):
         what = f"{value!r} is not a {site.kind}"
         site.fault(f"logicalTypeOptions.{name}", what, f"ISO 8601, such as {_EXAMPLES[site.kind]}")
         return None
-    parts = {"date": moment.date, "time": moment.time}
-    return parts[site.kind]().isoformat() if site.kind in parts else moment.isoformat()
+
+
+def _iso(kind: str, value: str, told: str) -> str:
+    try:
+        if kind == "date":
+            return date.fromisoformat(value).isoformat()
+        return (time if kind == "time" else datetime).fromisoformat(value).isoformat()
+    except ValueError:
+        moment = datetime.strptime(value, told)  # noqa: DTZ007 - a limit as it stands
+    if kind == "date":
+        return moment.date().isoformat()
+    return (moment.time() if kind == "time" else moment).isoformat()

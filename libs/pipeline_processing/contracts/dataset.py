@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from pipeline_processing.contracts.columns import column_of, regex_fault
-from pipeline_processing.contracts.expressions import expression_fault, polars_type
+from pipeline_processing.contracts.expressions import columns_read, expression_fault, key_columns, polars_type
 from pipeline_processing.contracts.faults import meant
 from pipeline_processing.contracts.model import Check, Dedupe, Drift, Format, QuarantinePolicy, Reference
 from pipeline_processing.contracts.quality import action_of, column_quality, table_quality, threshold_of
@@ -42,12 +43,15 @@ def columns_and_checks(source: SchemaObject, scope: Scope) -> tuple[tuple[Column
     by_column = {one.name or "": ours(one.customProperties).get("actions", {}) for one in properties}
     _actions_apply(columns, by_column, scope)
     replaced = {(check.kind, check.column) for check in stated}
-    checks = [check for check in own_checks(columns, actions, by_column) if (check.kind, check.column) not in replaced]
-    checks += stated
-    checks += table_quality(source.quality or (), scope)
-    checks += _row_rules(custom.get("rowRules", ()), columns, scope)
-    checks += _overlaps(custom.get("overlaps", ()), columns, scope)
-    return tuple(columns), _distinct(checks)
+    own = own_checks(columns, actions, by_column)
+    found = [
+        *(check for check in own if (check.kind, check.column) not in replaced),
+        *stated,
+        *table_quality(source.quality or (), scope),
+        *_row_rules(custom.get("rowRules", ()), columns, scope),
+        *_overlaps(custom.get("overlaps", ()), columns, scope),
+    ]
+    return tuple(columns), _distinct(found)
 
 
 def dedupe_of(custom: Mapping[str, Json], scope: Scope) -> Dedupe | None:
@@ -93,7 +97,7 @@ def format_of(custom: Mapping[str, Json], scope: Scope) -> Format:
     if (given.get("kind") == _NEEDS_WIDTHS) != ("widths" in given):
         scope.faults.add(f"{place}.widths", "kind: fixed and widths belong together", "give both, or neither")
     spans = sorted((one["start"], one["start"] + one["length"], one["name"]) for one in given.get("widths", ()))
-    for (_, end, name), (start, _, following) in zip(spans, spans[1:], strict=False):
+    for (_, end, name), (start, _, following) in itertools.pairwise(spans):
         if start < end:
             scope.faults.add(f"{place}.widths", f"{following} begins inside {name}")
     default = Format()
@@ -132,22 +136,41 @@ def quarantine_of(custom: Mapping[str, Json]) -> QuarantinePolicy:
 
 
 def _placed(columns: Sequence[Column], properties: Sequence[SchemaProperty], scope: Scope) -> list[Column]:
-    """Number the key's and the partition's columns that say no position after those that do, in the document's order."""
-    placed = list(columns)
-    for field, source in (
-        ("primary_key_position", "primaryKeyPosition"),
-        ("partition_position", "partitionKeyPosition"),
-    ):
-        said = [getattr(one, source) for one in properties]
-        taken = [number for number in said if number is not None and number > 0]
-        for number in sorted({number for number in taken if taken.count(number) > 1}):
-            scope.faults.add(f"{scope.place}.properties", f"{source} {number} stands twice")
-        following = max(taken, default=0)
-        for index, column in enumerate(placed):
-            if getattr(column, field) is not None and (said[index] is None or said[index] < 1):
-                following += 1
-                placed[index] = replace(column, **{field: following})
-    return placed
+    """Return the columns with a position for each of the key's and the partition's.
+
+    Those that say none come after those that do, in the document's order.
+    """
+    keyed = _positions(
+        [
+            (column.primary_key_position, one.primaryKeyPosition)
+            for column, one in zip(columns, properties, strict=True)
+        ],
+        "primaryKeyPosition",
+        scope,
+    )
+    parted = _positions(
+        [
+            (column.partition_position, one.partitionKeyPosition)
+            for column, one in zip(columns, properties, strict=True)
+        ],
+        "partitionKeyPosition",
+        scope,
+    )
+    return [
+        replace(column, primary_key_position=key, partition_position=partition)
+        for column, key, partition in zip(columns, keyed, parted, strict=True)
+    ]
+
+
+def _positions(given: Sequence[tuple[int | None, int | None]], field: str, scope: Scope) -> list[int | None]:
+    taken = [said for position, said in given if position is not None and said is not None and said > 0]
+    for number in sorted({number for number in taken if taken.count(number) > 1}):
+        scope.faults.add(f"{scope.place}.properties", f"{field} {number} stands twice")
+    following = itertools.count(max(taken, default=0) + 1)
+    return [
+        None if position is None else said if said is not None and said > 0 else next(following)
+        for position, said in given
+    ]
 
 
 def _synonyms_known(columns: Iterable[Column], scope: Scope) -> None:
@@ -160,16 +183,31 @@ def _synonyms_known(columns: Iterable[Column], scope: Scope) -> None:
 
 def _derived(columns: Sequence[Column], scope: Scope) -> None:
     types = {column.name: polars_type(column) for column in columns}
-    made = {column.name for column in columns if column.derive}
+    reads = {column.name: columns_read(column.derive) for column in columns if column.derive}
     for column in columns:
         if column.derive is None:
             continue
         place = f"{scope.column_place(column.name)}.customProperties.derive"
-        readable = {name: kind for name, kind in types.items() if name not in made}
-        readable |= {name: types[name] for name in made if name != column.name}
-        fault = expression_fault(column.derive, readable)
-        if fault:
+        keyed = key_columns(column.derive)
+        if keyed is not None:
+            scope.known(place, keyed)
+        elif fault := expression_fault(column.derive, types):
             scope.faults.add(place, fault, "a Polars SQL expression over the other columns of the row")
+        if _in_a_circle(column.name, reads):
+            scope.faults.add(place, "the column reads itself, or a column that does", "break the circle")
+
+
+def _in_a_circle(name: str, reads: Mapping[str, frozenset[str]]) -> bool:
+    seen: set[str] = set()
+    waiting = list(reads[name])
+    while waiting:
+        other = waiting.pop()
+        if other == name:
+            return True
+        if other not in seen:
+            seen.add(other)
+            waiting.extend(reads.get(other, ()))
+    return False
 
 
 def _actions_apply(columns: Iterable[Column], by_column: Mapping[str, Mapping[str, Action]], scope: Scope) -> None:

@@ -36,9 +36,9 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise _Refused(f"nested deeper than {MAX_DEPTH} levels", self.peek_event().start_mark)
+            raise _Refused(f"nested deeper than {MAX_DEPTH} levels", self.get_mark())
         try:
-            return cast("yaml.Node | None", super().compose_node(parent, index))  # type: ignore[arg-type] # any index
+            return super().compose_node(parent, index)  # type: ignore[arg-type] # any index
         finally:
             self._depth -= 1
 
@@ -83,7 +83,7 @@ def parse(text: str, *, source: str) -> dict[str, Json]:
                 _measured(node)
             document = None if node is None else loader.construct_document(node)
         finally:
-            loader.dispose()  # type: ignore[no-untyped-call] # untyped in the stubs
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -131,6 +131,8 @@ def _plain(value: Json, source: str, place: str = "") -> None:
             _plain(child, source, f"{place}[{index}]")
     elif not (value is None or isinstance(value, str | int | float | bool)):
         raise _error(f"a value of type {type(value).__name__}", "use text, numbers, true, false", source, place)
+    elif isinstance(value, int | float) and not -(2**63) <= value < 2**63:
+        raise _error("a number that 64 bits do not hold", "quote it, where it is a text", source, place)
 
 
 def _error(what: str, way_out: str, source: str, place: str = "") -> ContractError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from pipeline_processing.contracts.model import Column, LogicalType
 
@@ -18,6 +18,7 @@ _TYPES: Final[Mapping[LogicalType, pl.DataType]] = {
     "number": pl.Float64(),
     "boolean": pl.Boolean(),
     "date": pl.Date(),
+    "timestamp": pl.Datetime("us", "UTC"),
     "time": pl.Time(),
 }
 _DECIMAL: Final = re.compile(r"^\s*(?:decimal|numeric)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)\s*$", re.IGNORECASE)
@@ -33,6 +34,7 @@ _FORBIDDEN: Final = re.compile(
 _READS_FILES: Final = re.compile(
     r"\b((read|scan)_\w+|glob|query_table|sniff_csv)\s*\(|\b(from|join)\s+'", re.IGNORECASE
 )
+_KEY: Final = re.compile(r"^\s*key\s*\(([^()]*)\)\s*$", re.IGNORECASE)
 _LITERAL: Final = re.compile(r"'(?:[^']|'')*'")
 _COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _TABLE: Final = re.compile(r"\$?\{(table|object|model|schema)\}", re.IGNORECASE)
@@ -51,8 +53,6 @@ def polars_type(column: Column) -> pl.DataType:
     decimal = decimal_of(column.physical_type) if column.logical_type == "number" else None
     if decimal and decimal[1] <= decimal[0] <= _PRECISION:
         return pl.Decimal(*decimal)
-    if column.logical_type == "timestamp":
-        return pl.Datetime("us", column.timezone)
     return _TYPES[column.logical_type]
 
 
@@ -65,27 +65,65 @@ def expression_fault(expression: str, columns: Mapping[str, pl.DataType], *, boo
     if unsteady:
         return f"{unsteady[0]} gives another result each time: the same input must give the same output"
     try:
-        compiled = pl.sql_expr(expression)
-        unknown = sorted({name for name in compiled.meta.root_names() if name not in columns})
-        if unknown:
-            return f"it reads {', '.join(unknown)}: there is no such column"
-        empty = pl.DataFrame(schema=dict(columns))
-        given = empty.lazy().select(compiled.alias("given")).collect_schema()["given"]
-        probe = pl.DataFrame(
-            {name: [None, None, None] for name in columns} | {"": [0, 0, 0]}, schema={**columns, "": pl.Int8()}
-        )
-        height = probe.select(compiled.alias("given")).height
+        return _trial(pl.sql_expr(expression), columns, boolean=boolean)
     except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
         return f"it is not an expression that Polars reads: {str(error).splitlines()[0]}"
     except BaseException as error:  # a panic of the engine derives from BaseException alone
         if type(error).__name__ != "PanicException":
             raise
         return "it is not an expression that Polars reads"
+
+
+def key_columns(expression: str) -> tuple[str, ...] | None:
+    """Return the columns of ``key(a, b)``, a key over files: ours, and no SQL; None for any other expression."""
+    found = _KEY.match(expression)
+    return tuple(name.strip().strip('"') for name in found[1].split(",") if name.strip()) if found else None
+
+
+def columns_read(expression: str) -> frozenset[str]:
+    """Return the columns that an expression reads; none where it can not be parsed."""
+    keyed = key_columns(expression)
+    if keyed is not None:
+        return frozenset(keyed)
+    try:
+        return frozenset(pl.sql_expr(expression).meta.root_names())
+    except pl.exceptions.PolarsError:
+        return frozenset()
+
+
+def _trial(compiled: pl.Expr, columns: Mapping[str, pl.DataType], *, boolean: bool) -> str | None:
+    """Run the expression on rows of nulls: what it reads, what it gives, and that it is of one row alone."""
+    read = compiled.meta.root_names()
+    if not read:
+        return "it reads no column"
+    unknown = sorted(set(read) - columns.keys())
+    if unknown:
+        return f"it reads {', '.join(unknown)}: there is no such column"
+    if any(_looks_around(part) for part in _parts(compiled)):
+        return "it looks at more than one row"
+    rows = pl.DataFrame({name: [None] * 3 for name in columns}, schema=dict(columns))
+    given = rows.select(compiled.alias("given")).schema["given"]
     if boolean and given not in {pl.Boolean(), pl.Null()}:
         return f"it gives {given}, not true or false"
-    if compiled.meta.root_names() and height != probe.height:
-        return "it looks at more than one row"
     return None
+
+
+def _parts(expression: pl.Expr) -> Iterator[pl.Expr]:
+    yield expression
+    for part in expression.meta.pop():
+        yield from _parts(part)
+
+
+def _looks_around(part: pl.Expr) -> bool:
+    """Say whether a part is an aggregate, a window or a subquery. Polars can not tell of all without a frame."""
+    text = str(part)
+    if ".subplan(" in text or "len()" in text:
+        return True
+    try:
+        is_of_its_row = part.meta.is_row_separable() and not (part.meta.is_scalar() and part.meta.root_names())
+    except pl.exceptions.ColumnNotFoundError:  # `a IN (1, 2)`
+        return False
+    return not is_of_its_row
 
 
 def query(text: str, *, dataset: str, column: str | None) -> tuple[str, str | None]:

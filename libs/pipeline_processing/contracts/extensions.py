@@ -199,7 +199,7 @@ DATASET: Final[Mapping[str, Json]] = {
             "name",
             "expression",
         ),
-        "description": "Rules of a row: a Polars SQL expression that is true where it holds, null where it does not apply.",
+        "description": "Rules of a row: a Polars SQL expression, true where it holds, null where it does not apply.",
     },
     "overlaps": {
         "type": "array",

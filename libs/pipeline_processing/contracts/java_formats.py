@@ -36,15 +36,15 @@ def strptime_format(java: str) -> str | None:
     """Return the format for strptime, or None where it has a letter that we do not read."""
     parts: list[str] = []
     for match in _TOKEN.finditer(java):
-        token = match[0]
+        part = match[0]
         if match[1] is not None:
             parts.append((match[1].replace("''", "'") or "'").replace("%", "%%"))
         elif match[2]:
-            if token not in _LETTERS:
+            if part not in _LETTERS:
                 return None
-            parts.append(_LETTERS[token])
-        elif token == "'":
+            parts.append(_LETTERS[part])
+        elif part == "'":
             return None
         else:
-            parts.append(token.replace("%", "%%"))
+            parts.append(part.replace("%", "%%"))
     return "".join(parts)

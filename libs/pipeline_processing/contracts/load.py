@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from open_data_contract_standard.model import SchemaObject
 
-    from pipeline_processing.contracts.model import Column
+    from pipeline_processing.contracts.model import Check, Column
     from pipeline_processing.model import Json
 
 _NOT_IN_OUTPUT: Final = {
@@ -66,7 +66,7 @@ def load_all(source: Path | str) -> tuple[Contract, ...]:
 
 
 def examine(parsed: Mapping[str, Json]) -> tuple[tuple[Contract, ...], Faults]:
-    """Return what could be made of a parsed document, and every fault of it. With faults the contracts are not whole."""
+    """Return what could be made of a parsed document, and every fault of it: with any, the contracts are not whole."""
     faults = Faults()
     rest = structure.sound(parsed, faults)
     structure.custom_names_once(parsed, faults)
@@ -79,14 +79,14 @@ def examine(parsed: Mapping[str, Json]) -> tuple[tuple[Contract, ...], Faults]:
     declared = _declared(parsed)
     tables = [table for table in model.schema_ or () if table.properties]
     _once("schema", [table.name or "" for table in tables], faults)
-    compiled = {
-        table.name or "": _columns(table, Scope(table.name or "", declared.get(table.name or "", ()), faults))
-        for table in tables
-    }
-    datasets = {name: columns for name, (columns, _) in compiled.items()}
-    return tuple(
-        _contract(model, table, compiled[table.name or ""], datasets, declared, faults) for table in tables
-    ), faults
+    scopes = [Scope(table.name or "", declared.get(table.name or "", ()), faults) for table in tables]
+    compiled = [_compiled(table, scope) for table, scope in zip(tables, scopes, strict=True)]
+    datasets = {scope.dataset: columns for scope, (columns, _) in zip(scopes, compiled, strict=True)}
+    contracts = tuple(
+        _contract(model, table, parts, datasets, scope)
+        for table, parts, scope in zip(tables, compiled, scopes, strict=True)
+    )
+    return contracts, faults
 
 
 _READ: Final = frozenset({"id", "version", "status", "apiVersion", "schema", "slaDefaultElement", "slaProperties"})
@@ -105,7 +105,7 @@ def fingerprint_of(contract: Contract) -> str:
     return hashlib.blake2b(canonical_json(parts), digest_size=8).hexdigest()
 
 
-def _columns(table: SchemaObject, scope: Scope) -> tuple[tuple[Column, ...], tuple[Json, ...]]:
+def _compiled(table: SchemaObject, scope: Scope) -> tuple[tuple[Column, ...], tuple[Check, ...]]:
     _once(f"{scope.place}.properties", [one.name or "" for one in table.properties or ()], scope.faults)
     return columns_and_checks(table, scope)
 
@@ -113,16 +113,14 @@ def _columns(table: SchemaObject, scope: Scope) -> tuple[tuple[Column, ...], tup
 def _contract(
     model: OpenDataContractStandard,
     table: SchemaObject,
-    compiled: tuple[tuple[Column, ...], tuple[Json, ...]],
+    compiled: tuple[tuple[Column, ...], tuple[Check, ...]],
     datasets: Mapping[str, tuple[Column, ...]],
-    declared: Mapping[str, tuple[str, ...]],
-    faults: Faults,
+    scope: Scope,
 ) -> Contract:
-    name = table.name or ""
-    scope = Scope(name, declared.get(name, ()), faults)
+    name = scope.dataset
     columns, checks = compiled
     custom = ours(table.customProperties)
-    levels, fresh = sla_of(model.slaProperties or (), model.slaDefaultElement, name, datasets, faults)
+    levels, fresh = sla_of(model.slaProperties or (), model.slaDefaultElement, datasets, scope)
     contract = Contract(
         id=model.id or "",
         version=model.version or "",

@@ -125,7 +125,7 @@ CheckKind = Literal[
     "lookup",
     "row",  # `expression`, a Polars SQL boolean over the silver columns, holds for the row; null = does not apply
     "overlap",  # arguments: by (columns), start, end: intervals of one `by` that overlap
-    "metric",  # an ODCS library metric, arguments["metric"]: nullValues missingValues invalidValues duplicateValues rowCount
+    "metric",  # arguments["metric"] of ODCS: nullValues missingValues invalidValues duplicateValues rowCount
     "sql",  # `expression` is a query over the file's rows, table {table}, that gives one number
     "freshness",  # the newest value of `column` is at most arguments["seconds"] old
     "text",  # for people: always skipped, never green

@@ -76,7 +76,7 @@ def table_quality(source: Sequence[DataQuality], scope: Scope) -> tuple[Check, .
 
 
 def action_of(kind: CheckKind, severity: Severity, wish: Action | None) -> Action:
-    """Return what a check does: its own wish, else *warn* below error, *quarantine* for rows, *fail_file* for the rest."""
+    """Return what a check does: its wish, else *warn* below error, *quarantine* for rows, *fail_file* else."""
     if wish is not None:
         return wish
     if severity != "error":
@@ -85,7 +85,7 @@ def action_of(kind: CheckKind, severity: Severity, wish: Action | None) -> Actio
 
 
 def threshold_of(operators: Mapping[str, Json], unit: str | None) -> Threshold | None:
-    """Return the threshold of the one operator that is given; None where there is none. ValueError where there are more."""
+    """Return the threshold of the operator that is given, None where there is none; ValueError for several."""
     given = {name: operators[name] for name in OPERATORS if operators.get(name) is not None}
     if len(given) > 1:
         raise ValueError(f"{' and '.join(given)} are both given")
@@ -150,9 +150,7 @@ def _threshold(site: _Site) -> Threshold | None:
         site.fault("", str(error), "one operator a check")
         return None
     if threshold is None:
-        site.fault(
-            "", "it has no operator", meant("mustBe", OPERATORS, else_say="such as mustBe: 0") and "such as mustBe: 0"
-        )
+        site.fault("", "it has no operator", "such as mustBe: 0")
     return threshold
 
 
@@ -206,9 +204,7 @@ def _whole(site: _Site, threshold: Threshold | None) -> None:
 
 def _arguments(site: _Site, metric: str) -> Mapping[str, Json]:
     given = dict(site.source.arguments or {})
-    allowed = _ARGUMENTS[metric]
-    if metric == "duplicateValues" and site.column is not None:
-        allowed = ()
+    allowed = () if metric == "duplicateValues" and site.column else _ARGUMENTS[metric]
     for name in sorted(given.keys() - set(allowed)):
         way_out = meant(name, allowed) if allowed else "leave it out"
         site.fault(f"arguments.{name}", f"{metric} has no argument {name} here", way_out)
@@ -220,15 +216,10 @@ def _arguments(site: _Site, metric: str) -> Mapping[str, Json]:
                 site.fault("arguments.pattern", fault)
         elif not isinstance(value, list) or not value:
             site.fault(f"arguments.{name}", "a list was expected")
-    if metric == "invalidValues" and not given:
-        site.fault("arguments", "invalidValues needs validValues or pattern")
-    if metric == "missingValues" and "missingValues" not in given:
-        site.fault("arguments", "missingValues needs the values that stand for a missing one", "or use nullValues")
-    if metric == "duplicateValues" and site.column is None:
-        if "properties" not in given:
-            site.fault("arguments", "duplicateValues of a table needs properties", "properties: [the key's columns]")
-        elif isinstance(given["properties"], list):
-            site.scope.known(f"{site.place}.arguments.properties", [str(name) for name in given["properties"]])
+        elif name == "properties":
+            site.scope.known(f"{site.place}.arguments.properties", [str(one) for one in value])
+    if allowed and not given:
+        site.fault("arguments", f"{metric} needs {' or '.join(allowed)}")
     return given
 
 

@@ -10,7 +10,7 @@ from pipeline_processing.contracts.steps import FALLIBLE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pipeline_processing.contracts.model import Action, CheckKind, Column
+    from pipeline_processing.contracts.model import Action, CheckKind, Column, Severity
 
 _DEFAULT: Final[Mapping[str, Action]] = {"lookup": "warn"}
 _DIMENSIONS: Final[Mapping[str, str]] = {
@@ -68,5 +68,5 @@ def _kinds(column: Column) -> Iterator[CheckKind]:
 
 def _check(name: str, kind: CheckKind, column: str | None, actions: Mapping[str, Action]) -> Check:
     action = actions.get(kind, _DEFAULT.get(kind, "quarantine"))
-    severity = "warning" if action == "warn" else "error"
+    severity: Severity = "warning" if action == "warn" else "error"
     return Check(name, kind, column, action=action, severity=severity, dimension=_DIMENSIONS[kind])

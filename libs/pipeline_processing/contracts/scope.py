@@ -42,4 +42,4 @@ class Scope:
 
 def ours(properties: Iterable[CustomProperty] | None) -> Mapping[str, Json]:
     """Return our custom properties by name: those without a vendor's mark."""
-    return {one.property: one.value for one in properties or () if one.vendor is None}
+    return {one.property: one.value for one in properties or () if one.property and one.vendor is None}

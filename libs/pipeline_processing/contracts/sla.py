@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from pipeline_processing.contracts.faults import meant
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
 
     from open_data_contract_standard.model import ServiceLevelAgreementProperty
 
-    from pipeline_processing.contracts.faults import Faults
     from pipeline_processing.contracts.model import Column
+    from pipeline_processing.contracts.scope import Scope
 
 _DAY: Final = 86_400
 UNITS: Final[Mapping[str, float]] = {
@@ -25,7 +26,7 @@ UNITS: Final[Mapping[str, float]] = {
     **dict.fromkeys(("mo", "month", "months"), 30 * _DAY),
     **dict.fromkeys(("y", "yr", "year", "years"), 365 * _DAY),
 }
-"""Seconds of a unit, compared without regard to case. A month is 30 days, a year 365; ``m`` is ambiguous and refused."""
+"""Seconds of a unit, in any case. A month is 30 days, a year 365; ``m`` is ambiguous, and refused."""
 _OTHER_UNITS: Final = frozenset({"percent", "%", "rows"})
 _CHECKED: Final = {"latency": "latency", "ly": "latency", "freshness": "freshness", "fr": "freshness"}
 
@@ -33,70 +34,63 @@ _CHECKED: Final = {"latency": "latency", "ly": "latency", "freshness": "freshnes
 def sla_of(
     source: Iterable[ServiceLevelAgreementProperty],
     default_element: str | None,
-    dataset: str,
     datasets: Mapping[str, Sequence[Column]],
-    faults: Faults,
+    scope: Scope,
 ) -> tuple[tuple[Sla, ...], tuple[Check, ...]]:
-    """Return the service levels that are about ``dataset``, or about none, and the checks that some of them make."""
+    """Return the service levels that are about the scope's table, or about none, and the checks that some make.
+
+    ``datasets`` are all tables of the document.
+    """
     levels: list[Sla] = []
     checks: list[Check] = []
     for one in source:
-        name = one.property or ""
-        place = f"slaProperties.{name}"
-        unit = (one.unit or "").strip().lower()
-        if unit and unit not in UNITS and unit not in _OTHER_UNITS:
-            faults.add(f"{place}.unit", f"{one.unit} is not a unit that we know", meant(unit, UNITS))
-        element = one.element or default_element
-        kind = _CHECKED.get(name.strip().lower())
+        name, element = one.property or "", one.element or default_element
+        _check_unit(one, scope)
         elements = [part.strip() for part in (element or "").split(",") if part.strip()]
-        ours = [part for part in elements if part.split(".")[0] in {dataset, *_names(datasets[dataset])}]
-        if elements and not ours and any(part.split(".")[0] in datasets for part in elements):
-            continue  # it is about another table of the document
+        ours = [part for part in elements if not _is_of_another(part, datasets, scope)]
+        if elements and not ours:
+            continue
         levels.append(Sla(name, one.value, one.unit, element, one.description or ""))
-        if kind:
-            if not elements:
-                faults.add(place, f"{name} needs the column that tells the age", "element: table.column")
-            checks += [
-                check
-                for part in ours or elements
-                if (check := _freshness(kind, one, part, dataset, datasets, place, faults))
-            ]
+        kind = _CHECKED.get(name.strip().lower())
+        if kind and not elements:
+            scope.faults.add(_place(one), f"{name} needs the column that tells the age", "element: table.column")
+        elif kind:
+            found = (_freshness(kind, one, part, datasets[scope.dataset], scope) for part in ours)
+            checks.extend(check for check in found if check is not None)
     return tuple(levels), tuple(checks)
 
 
-def _names(columns: Sequence[Column]) -> set[str]:
-    return {column.name for column in columns}
+def _place(one: ServiceLevelAgreementProperty) -> str:
+    return f"slaProperties.{one.property}"
+
+
+def _unit(one: ServiceLevelAgreementProperty) -> str:
+    return (one.unit or "").strip().lower()
+
+
+def _check_unit(one: ServiceLevelAgreementProperty, scope: Scope) -> None:
+    if _unit(one) and _unit(one) not in UNITS and _unit(one) not in _OTHER_UNITS:
+        scope.faults.add(f"{_place(one)}.unit", f"{one.unit} is not a unit that we know", meant(_unit(one), UNITS))
+
+
+def _is_of_another(element: str, datasets: Mapping[str, Sequence[Column]], scope: Scope) -> bool:
+    table = element.partition(".")[0]
+    return table != scope.dataset and table in datasets and table not in scope.declared
 
 
 def _freshness(
-    kind: str,
-    one: ServiceLevelAgreementProperty,
-    element: str,
-    dataset: str,
-    datasets: Mapping[str, Sequence[Column]],
-    place: str,
-    faults: Faults,
+    kind: str, one: ServiceLevelAgreementProperty, element: str, columns: Sequence[Column], scope: Scope
 ) -> Check | None:
-    name = element.removeprefix(f"{dataset}.")
-    column = next((column for column in datasets[dataset] if column.name == name), None)
+    name = element.removeprefix(f"{scope.dataset}.")
+    column = next((column for column in columns if column.name == name), None)
     if column is None:
-        faults.add(f"{place}.element", f"there is no column {element!r}", meant(name, _names(datasets[dataset])))
+        scope.faults.add(f"{_place(one)}.element", f"there is no column {element!r}", meant(name, scope.declared))
         return None
     if column.logical_type not in {"date", "timestamp"}:
-        faults.add(f"{place}.element", f"{name} is of type {column.logical_type}", "a date or a timestamp")
-    unit = (one.unit or "d").strip().lower()
-    try:
-        amount = float(one.value) if one.value is not None and not isinstance(one.value, bool) else -1
-    except ValueError:
-        amount = -1
-    if amount < 0:
-        faults.add(
-            f"{place}.value", f"{one.value!r} is not a length of time", "a number, with its unit: value: 4, unit: d"
-        )
-        return None
-    if unit not in UNITS:
-        if unit in _OTHER_UNITS:
-            faults.add(f"{place}.unit", f"{unit} is not a unit of time", "one of d, h, min, …")
+        what = f"{name} is of type {column.logical_type}"
+        scope.faults.add(f"{_place(one)}.element", what, "a date or a timestamp")
+    seconds = _seconds(one, scope)
+    if seconds is None:
         return None
     return Check(
         f"{name}.{kind}",
@@ -106,6 +100,20 @@ def _freshness(
         severity="warning",
         dimension="timeliness",
         description=one.description or "",
-        threshold=Threshold("<=", (amount * UNITS[unit],)),
-        arguments={"seconds": amount * UNITS[unit], "property": kind},
+        threshold=Threshold("<=", (seconds,)),
+        arguments={"seconds": seconds, "property": kind},
     )
+
+
+def _seconds(one: ServiceLevelAgreementProperty, scope: Scope) -> float | None:
+    try:
+        amount = -1.0 if one.value is None or isinstance(one.value, bool) else float(one.value)
+    except ValueError:
+        amount = -1.0
+    if not 0 <= amount < inf:
+        what = f"{one.value!r} is not a length of time"
+        scope.faults.add(f"{_place(one)}.value", what, "a number, with its unit: value: 4, unit: d")
+        return None
+    if _unit(one) in _OTHER_UNITS:
+        scope.faults.add(f"{_place(one)}.unit", f"{one.unit} is not a unit of time", meant("", UNITS))
+    return amount * UNITS.get(_unit(one) or "d", 0)

@@ -6,7 +6,7 @@ import copy
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from jsonschema import Draft201909Validator
+from jsonschema import Draft201909Validator  # type: ignore[import-untyped] # it has no types of its own
 
 from pipeline_processing.contracts import extensions
 from pipeline_processing.contracts.faults import meant
@@ -15,7 +15,7 @@ from pipeline_processing.contracts.schema import schema
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from jsonschema.exceptions import ValidationError
+    from jsonschema.exceptions import ValidationError  # type: ignore[import-untyped] # see above
 
     from pipeline_processing.contracts.faults import Faults
     from pipeline_processing.model import Json
@@ -82,7 +82,7 @@ def place_of(document: Json, path: Iterable[str | int]) -> str:
     value = document
     in_custom = False
     for step in path:
-        value = value[step] if isinstance(value, dict | list) else None
+        value = value[step]
         if isinstance(step, int):
             named = next(
                 (value[key] for key in _NAMED_BY if isinstance(value, dict) and _is_name(value.get(key))), None
@@ -178,7 +178,7 @@ def _limit(error: ValidationError) -> str:
         "maximum": f"{_shown(value)} is more than {limit}",
         "exclusiveMinimum": f"{_shown(value)} is not more than {limit}",
     }
-    return texts.get(str(error.validator), error.message)
+    return str(texts.get(error.validator, error.message))
 
 
 def _shown(value: Json) -> str:
