@@ -10,13 +10,13 @@ import polars as pl
 
 from etl_core.errors import ConfigError
 from pipeline_processing.contracts import steps as table
-from pipeline_processing.contracts.model import Step
+from pipeline_processing.contracts.model import LINEAGE, Step
 from pipeline_processing.transforms import choices, contacts, dates, numbers, people, places, reading, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from pipeline_processing.contracts.model import Column
+    from pipeline_processing.contracts.model import Column, Contract
     from pipeline_processing.model import Json
     from pipeline_processing.transforms.reading import Reading, SeriesStep, TextStep
 
@@ -52,6 +52,13 @@ _READS: Final[Mapping[str, frozenset[str]]] = {
     "time": frozenset({"time"}),
 }
 """Which steps give a value of a type; a column of the type without one of them gets the step of the type's own name."""
+
+
+def published_schema(contract: Contract) -> dict[str, pl.DataType]:
+    """Return the names and types of a silver table's columns: protected ones, and times of day, are texts."""
+    types = {column.name: pl.String() if column.protection else type_of(column) for column in contract.columns}
+    texts = {name: pl.String() if isinstance(dtype, pl.Time) else dtype for name, dtype in types.items()}
+    return {**texts, **dict.fromkeys(LINEAGE[:-1], pl.String()), LINEAGE[-1]: pl.Int64()}
 
 
 def type_of(column: Column) -> pl.DataType:

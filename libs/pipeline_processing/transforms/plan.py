@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
+from polars import selectors as cs
 
 from pipeline_processing.contracts.model import LINEAGE, fault
 from pipeline_processing.transforms import headers
 from pipeline_processing.transforms.choices import suggestions_of
-from pipeline_processing.transforms.columns import compile_column, type_of
+from pipeline_processing.transforms.columns import compile_column, published_schema, type_of
 from pipeline_processing.transforms.derive import Derived, compile_derived, in_order
 from pipeline_processing.transforms.lookups import compile_lookup
 from pipeline_processing.transforms.protection import protector
@@ -65,6 +66,7 @@ def compile_plan(
             makers=makers,
             protectors=protectors,
             lineage=(agency_id, source, source_version),
+            schema=published_schema(contract),
         )
     )
 
@@ -89,6 +91,7 @@ class _Compiled:
     makers: Sequence[_Maker]
     protectors: Mapping[str, Callable[[pl.Series], pl.Series]]
     lineage: tuple[str, str, str]
+    schema: Mapping[str, pl.DataType]
 
 
 class Plan:
@@ -96,7 +99,7 @@ class Plan:
 
     def __init__(self, compiled: _Compiled) -> None:
         self._types, self._read, self._makers = compiled.types, compiled.read, compiled.makers
-        self._protectors, self._lineage = compiled.protectors, compiled.lineage
+        self._protectors, self._lineage, self._schema = compiled.protectors, compiled.lineage, compiled.schema
         self.sources: Mapping[str, str] = compiled.chosen
         """Column of the contract → the name in the header that it is read from."""
         self.missing: tuple[str, ...] = tuple(name for name in compiled.sourced if name not in compiled.chosen)
@@ -108,9 +111,7 @@ class Plan:
     @property
     def schema(self) -> Mapping[str, pl.DataType]:
         """Return the names and types of what `finish` gives."""
-        protected = {name: pl.String() for name in self._protectors}
-        lineage = dict.fromkeys(LINEAGE[:-1], pl.String()) | {LINEAGE[-1]: pl.Int64()}
-        return {**self._types, **protected, **lineage}
+        return self._schema
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -156,7 +157,8 @@ class Plan:
         lineage = [
             pl.lit(value, pl.String).alias(name) for name, value in zip(LINEAGE[:-1], self._lineage, strict=True)
         ]
-        return kept.select(*self._types, *lineage, pl.col(ROW).cast(pl.Int64).alias(LINEAGE[-1]))
+        texts = (cs.time().dt.to_string("%H:%M:%S%.f"), pl.col(ROW).cast(pl.Int64).alias(LINEAGE[-1]))
+        return kept.with_columns(*lineage, *texts).select(self._schema)
 
     def suggestions(self) -> tuple[Suggestion, ...]:
         """Return the enums' values that matched nothing so far, counted, with the nearest allowed value of each."""
