@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError, check_all
 from pipeline_processing import __version__
-from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver, contract_of, destination_of, run_in_process
+from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver, Maker, contract_of, destination_of, run_in_process
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline_processing.model import Item, Json
     from pipeline_processing.processors.silver.backfill import Judged
     from pipeline_processing.processors.silver.plan import Select
+    from pipeline_processing.processors.silver.preview import Preview
     from pipeline_processing.service_handler import ServiceHandler
 
 NAME: Final = "backfill"
@@ -71,6 +72,27 @@ class Backfill(BronzeToSilver):
             found = plan.compare(self._files(spec, services, agencies), published)
             async for judged in backfill.judge(found, selection, today):
                 yield judged
+
+    async def preview(self, spec: Mapping[str, Json], services: ServiceHandler, *, sample: int) -> Preview:
+        """Return what a run of ``spec`` would do, tried out on ``sample`` files; writes to no store."""
+        from pipeline_processing.processors.silver import backfill, item, plan, preview  # noqa: PLC0415 - see above
+        from pipeline_processing.processors.silver.snapshots import read_current  # noqa: PLC0415 - see above
+        from pipeline_processing.reports.estimate import estimate  # noqa: PLC0415 - see above
+
+        contract, destination = contract_of(spec), destination_of(spec)
+        references = {reference.name: await read_current(reference, services) for reference in contract.references}
+        today = services.clock.now().date()
+        pin = item.Pin(destination.bucket, "", "0" * 64)
+        make = Maker(NAME, pin, destination, today.isoformat(), dict.fromkeys(references, pin))
+        tally = preview.Tally(sample)
+        found = tally.counting(self.judged(spec, contract, services))
+        limits = plan.Limits(spec["pack_max_items"], spec["pack_max_bytes"])
+        cost = await estimate(NAME, plan.items(found, backfill.decided, make, limits))
+        key = services.settings.token_key
+        given = preview.Given(contract, references, key.get_secret_value().encode() if key else None, today)
+        tables = services.table(destination), services.table(destination, "quarantine")
+        trials = preview.Trials(given, services, *tables, destination.bucket)
+        return preview.Preview(tally, cost, await trials.run(tally.sample))
 
     def select(self, spec: Mapping[str, Json], contract: Contract) -> Select:
         """Return what says of a judged file whether a run has work with it."""

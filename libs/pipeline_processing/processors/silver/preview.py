@@ -10,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence  # noqa: TC003 - dataclasses keep their annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import AccessDenied, Archived, InvalidData, NotFound, PreconditionFailed
 from pipeline_processing.processors.refine import refine
 from pipeline_processing.processors.silver.difference import Difference, compare, rows_of
 from pipeline_processing.processors.silver.item import REFINED, FileStatus
 from pipeline_processing.processors.silver.processor import status_of
+from pipeline_processing.reports.estimate import GET_PRICE, PUT_PRICE, Estimate
 from pipeline_processing.tables.publication import origins_of
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from pipeline_processing.processors.silver.backfill import Judged
     from pipeline_processing.service_handler import ServiceHandler
     from pipeline_processing.tables import DataFile, Table
+
+WRITES: Final = 3
+"""Objects that a worker writes for a file: rows (of one partition), quarantine, profile."""
 
 
 @dataclass(slots=True)
@@ -113,6 +117,39 @@ class Trial:
     def as_json(self) -> dict[str, Json]:
         """Return all of it."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a backfill would do and cost, and how it would change the rows of some files."""
+
+    tally: Tally
+    estimate: Estimate
+    trials: Sequence[Trial]
+
+    @property
+    def dollars(self) -> float:
+        """Return what the run's requests cost at least: the fleet's, one read of each file and `WRITES` of its outputs.
+
+        Transfer within a region is free; storage and the workers' hours are not in it.
+        """
+        return self.estimate.dollars + self.tally.total.files * (GET_PRICE + WRITES * PUT_PRICE)
+
+    def as_json(self) -> dict[str, Json]:
+        """Return all of it."""
+        return {
+            "work": [
+                {"agency_id": agency_id, "because": because, **asdict(group)}
+                for (agency_id, because), group in sorted(self.tally.work.items())
+            ],
+            "left_alone": [
+                {"agency_id": agency_id, "reason": reason, "files": group.files}
+                for (agency_id, reason), group in sorted(self.tally.left.items())
+            ],
+            "total": asdict(self.tally.total),
+            "cost": {**self.estimate.as_json(), "dollars": round(self.dollars, 4)},
+            "sample": [trial.as_json() for trial in self.trials],
+        }
 
 
 @dataclass(frozen=True, slots=True)
