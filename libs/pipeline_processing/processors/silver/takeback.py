@@ -1,0 +1,85 @@
+"""A run taken back out of all of a dataset's tables: looked at everywhere before anything is changed anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from etl_core.errors import ConfigError
+from pipeline_processing.tables.publishing import app_of
+from pipeline_processing.tables.rollback import effect_of, rollback, undo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline_processing.model import Json
+    from pipeline_processing.processors.silver.item import Destination
+    from pipeline_processing.service_handler import ServiceHandler
+    from pipeline_processing.tables import DataFile, Table
+
+BESIDE: Final = ("quarantine", "files", "profiles")
+"""Tables that a run publishes to beside the dataset's own. What people decided about rows is theirs, not the run's."""
+
+State = Literal["rolled back", "to be rolled back", "rolled back before", "nothing of this run"]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBack:
+    """What becomes of one table: files and rows that go, and that come back."""
+
+    table: str
+    state: State
+    files_gone: int = 0
+    rows_gone: int = 0
+    files_back: int = 0
+    rows_back: int = 0
+
+    def as_json(self) -> dict[str, Json]:
+        """Return all of it."""
+        return asdict(self)
+
+
+async def take_back(
+    run: str, destination: Destination, services: ServiceHandler, *, is_dry_run: bool
+) -> list[TakenBack]:
+    """Restore in every table of the dataset what the run replaced, the dataset's own first; may be repeated.
+
+    ConfigError, and nothing is changed, where the run published nothing, or a table can not be restored: a later run
+    has replaced something of this one, or a file that would come back is gone.
+    """
+    tables = [services.table(destination, which) for which in ("", *BESIDE)]
+    looked = [await _look(table, run) for table in tables]
+    if all(found.state == "nothing of this run" for found in looked):
+        raise ConfigError(
+            f"run {run} published nothing of {destination.dataset}",
+            where=tables[0].uri,
+            way_out="`controller status --all` lists the runs",
+        )
+    if is_dry_run:
+        return looked
+    store = services.store(destination.bucket)
+    done = []
+    for table, found in zip(tables, looked, strict=True):
+        if found.state != "to be rolled back":
+            done.append(found)
+            continue
+        committed = await rollback(table, store, run)
+        done.append(
+            TakenBack(**{**asdict(found), "state": "rolled back" if committed.changed else "rolled back before"})
+        )
+    return done
+
+
+async def _look(table: Table, run: str) -> TakenBack:
+    snapshot = await table.snapshot()
+    if f"rollback:{run}" in snapshot.applied:
+        return TakenBack(table.uri, "rolled back before")
+    if app_of(run) not in snapshot.applied:
+        return TakenBack(table.uri, "nothing of this run")
+    edit = undo(await effect_of(table, run), snapshot, where=table.uri)
+    going = [snapshot.files[path] for path in edit.remove]
+    return TakenBack(table.uri, "to be rolled back", len(going), _rows(going), len(edit.add), _rows(edit.add))
+
+
+def _rows(files: Sequence[DataFile]) -> int:
+    return sum(file.rows for file in files)
