@@ -158,7 +158,7 @@ class Plan:
             pl.lit(value, pl.String).alias(name) for name, value in zip(LINEAGE[:-1], self._lineage, strict=True)
         ]
         texts = (cs.time().dt.to_string("%H:%M:%S%.f"), pl.col(ROW).cast(pl.Int64).alias(LINEAGE[-1]))
-        return kept.with_columns(*lineage, *texts).select(self._schema)
+        return kept.with_columns(*lineage, *texts).select(*self._schema)
 
     def suggestions(self) -> tuple[Suggestion, ...]:
         """Return the enums' values that matched nothing so far, counted, with the nearest allowed value of each."""
