@@ -58,6 +58,8 @@ async def published(table: Table, *, folder: Path | None = None) -> Ledger:
     try:
         async for file in table.files():
             for origin in origins_of(file):
+                if origin.part:  # it is known by what it adds to
+                    continue
                 spool.add(origin.source.encode(errors="surrogatepass"), orjson.dumps(origin))
     except BaseException:
         spool.__exit__(None, None, None)

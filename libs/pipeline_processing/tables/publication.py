@@ -2,6 +2,7 @@
 
 A source has at most one set of live files: those of the run that was planned last, whichever publishes last. A run's
 late items come in a second commit, and what the run has in the table already, compacted or not, is not added twice.
+A *part* adds rows to what another run has published of a source, and lives as long as that does.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ class Origin:
     planned_at: str
     rows: int = 0
     """In this data file; zero where nothing of the source was left: the input is known all the same."""
+    part: str = ""
+    """Of rows that were released from quarantine: the release; else empty."""
+    base: str = ""
+    """The run that a part adds to: it is in the table only beside what that run published of the source."""
 
     @property
     def rank(self) -> tuple[datetime, str]:
@@ -56,7 +61,8 @@ class Origin:
 def tags_of(origins: Sequence[Origin]) -> dict[str, str]:
     """Return the tags of a file that holds ``origins``: plain ones for a single one, else `HOLDS`."""
     if len(origins) == 1:
-        return {name: str(value) for name, value in asdict(origins[0]).items() if name != "rows"}
+        tags = {name: str(value) for name, value in asdict(origins[0]).items() if name != "rows"}
+        return {name: value for name, value in tags.items() if value or name not in _OPTIONAL}
     return {HOLDS: orjson.dumps(list(origins)).decode()}
 
 
@@ -66,13 +72,18 @@ def origins_of(file: DataFile) -> tuple[Origin, ...]:
         if HOLDS in file.tags:
             return tuple(Origin(**origin) for origin in orjson.loads(file.tags[HOLDS]))
         if "source" in file.tags:
-            return (Origin(**{name: file.tags[name] for name in _TAGS}, rows=file.rows),)
+            return (Origin(**{name: file.tags[name] for name in _tags_in(file)}, rows=file.rows),)
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidData(f"{file.path}: its tags do not say where its rows come from") from error
     return ()
 
 
 _TAGS: Final = tuple(name for name in Origin.__dataclass_fields__ if name != "rows")
+_OPTIONAL: Final = frozenset({"part", "base"})
+
+
+def _tags_in(file: DataFile) -> list[str]:
+    return [name for name in _TAGS if name in file.tags or name not in _OPTIONAL]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +108,7 @@ class Decision:
 
     edit: Edit
     superseded: Sequence[Origin] = ()
-    """What gives way to a run that was planned later and is in the table already."""
+    """What gives way to a run that was planned later and is in the table already; parts whose base is not there."""
     gave_way: Sequence[str] = ()
     """Paths of the run's files that are not added for it."""
     repeated: Sequence[str] = ()
@@ -129,13 +140,13 @@ def decide(
     late = [
         (file, origin)
         for file, origin in given
-        if origin.identity not in there and any(other.rank > origin.rank for other in standing[origin.source])
+        if origin.identity not in there and not _may_stand(origin, standing[origin.source])
     ]
     gave_way = [file.path for file, _ in late]
     skipped = {*repeated, *gave_way}
     taken = [(file, origin) for file, origin in given if file.path not in skipped]
 
-    going = {origin.source for _, origin in taken}
+    going = {origin.source for _, origin in taken if not origin.part}
     remove, rewrites, replaced = _outgoing(live, going, run)
     if missing := [rewrite for rewrite in rewrites if rewrite not in rewritten]:
         raise RewritesNeeded(missing)
@@ -148,6 +159,14 @@ def decide(
         note={"run": run, "replaced": str(len(replaced)), "superseded": str(len(late))},
     )
     return Decision(edit, _distinct(origin for _, origin in late), gave_way, repeated, replaced)
+
+
+def _may_stand(origin: Origin, standing: Sequence[Origin]) -> bool:
+    """Say whether an origin may come in beside or instead of what stands of its source."""
+    whole = [other for other in standing if not other.part]
+    if origin.part:
+        return bool(whole) and all(other.run == origin.base for other in whole)
+    return all(other.rank <= origin.rank for other in whole)
 
 
 def _outgoing(

@@ -1,0 +1,93 @@
+"""The rule for parts: released rows stand beside what they were taken from, and go with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from etl_core.clock import SystemClock
+from etl_core.objects.memory import MemoryBuckets
+from pipeline_processing.tables import DataFile, Snapshot
+from pipeline_processing.tables.delta import DeltaTable
+from pipeline_processing.tables.ledger import published
+from pipeline_processing.tables.publication import Decision, Origin, decide, origins_of, tags_of
+from tables_world import AT, adding, numbers, origin
+
+MAIN = origin("a", run="r1", day=1)
+PART = replace(origin("a", run="rel-1", day=2), item="i-rel", part="rel-1", base="r1")
+NEXT = origin("a", run="r2", day=3)
+
+
+def file(path: str, *origins: Origin) -> DataFile:
+    return DataFile(path, 10, sum(one.rows for one in origins) or 1, {}, AT, tags=tags_of(origins))
+
+
+def table(*files: DataFile) -> Snapshot:
+    return Snapshot(3, {one.path: one for one in files})
+
+
+def paths(decision: Decision) -> tuple[list[str], list[str]]:
+    return [one.path for one in decision.edit.add], list(decision.edit.remove)
+
+
+def test_a_part_is_told_by_its_tags_and_what_is_no_part_has_none_of_them() -> None:
+    assert {"part": "rel-1", "base": "r1"}.items() <= tags_of([PART]).items()
+    assert (replace(PART, rows=1),) == origins_of(file("p", PART))
+    assert {"part", "base"}.isdisjoint(tags_of([MAIN]))
+
+
+def test_a_part_comes_in_beside_what_it_adds_to() -> None:
+    decision = decide(table(file("m", MAIN)), [file("p", PART)], run="rel-1", rewritten={})
+    assert (["p"], []) == paths(decision)
+
+
+def test_a_part_comes_in_beside_other_parts() -> None:
+    other = replace(PART, run="rel-2", item="i-2", part="rel-2")
+    decision = decide(table(file("m", MAIN), file("p", PART)), [file("o", other)], run="rel-2", rewritten={})
+    assert (["o"], []) == paths(decision)
+
+
+def test_a_part_that_is_there_already_is_not_added_twice_even_compacted() -> None:
+    compacted = file("c", replace(MAIN, rows=5), replace(PART, rows=2))
+    decision = decide(table(compacted), [file("p", PART)], run="rel-1", rewritten={})
+    assert ([], [], ["p"]) == (*paths(decision), list(decision.repeated))
+
+
+def test_a_part_gives_way_where_its_source_was_published_anew() -> None:
+    decision = decide(table(file("n", NEXT)), [file("p", PART)], run="rel-1", rewritten={})
+    assert ([], [], ["p"]) == (*paths(decision), list(decision.gave_way))
+    assert ["s3://in/a"] == [one.source for one in decision.superseded]
+
+
+def test_a_part_of_a_source_that_is_not_published_does_not_come_in() -> None:
+    decision = decide(table(file("b", origin("b"))), [file("p", PART)], run="rel-1", rewritten={})
+    assert ([], [], ["p"]) == (*paths(decision), list(decision.gave_way))
+
+
+def test_a_new_run_of_the_source_takes_the_parts_out_with_what_they_add_to() -> None:
+    decision = decide(table(file("m", MAIN), file("p", PART)), [file("n", NEXT)], run="r2", rewritten={})
+    assert (["n"], ["m", "p"]) == paths(decision)
+
+
+def test_a_run_planned_before_a_release_still_replaces_what_the_release_added_to() -> None:
+    late_part = replace(PART, planned_at="2030-01-09T00:00:00+00:00")
+    decision = decide(table(file("m", MAIN), file("p", late_part)), [file("n", NEXT)], run="r2", rewritten={})
+    assert (["n"], ["m", "p"]) == paths(decision)
+
+
+def test_late_items_of_a_run_leave_the_parts_of_its_other_sources_alone() -> None:
+    late = origin("b", run="r1", day=1)
+    decision = decide(
+        table(file("m", MAIN), file("p", PART)), [file("m", MAIN), file("l", late)], run="r1", rewritten={}
+    )
+    assert (["l"], []) == paths(decision)
+
+
+async def test_the_ledger_knows_a_source_by_what_its_parts_add_to() -> None:
+    store = MemoryBuckets(SystemClock()).store("silver")
+    delta = DeltaTable(store, "t", clock=SystemClock(), jitter=lambda: 0.5, nonce=numbers())
+    part = DataFile("p", 10, 2, {"_agency_id": "a1"}, AT, tags=tags_of([replace(PART, contract="9.9.9")]))
+    main = DataFile("m", 10, 7, {"_agency_id": "a1"}, AT, tags=tags_of([MAIN]))
+    await delta.commit(adding(main, part))
+    with await published(delta) as ledger:
+        ((source, record),) = list(ledger)
+    assert ("s3://in/a", "r1", "1.0.0", 7) == (source, record.run, record.contract, record.rows)
