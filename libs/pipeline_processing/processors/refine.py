@@ -110,6 +110,8 @@ class _Work:
         self.rows_in = self._deduplicated = 0
         local = {mask.meta.output_name() for mask in checks.masks}
         self._quarantining = [name for name in checks.quarantining if name in local]
+        self._header = header
+        self._is_protected = any(column.protection is not None for column in contract.columns)
         self._constants = dict(zip(LINEAGE, (origin.agency_id, origin.source, origin.source_version), strict=False))
         empty = pl.DataFrame(schema={**dict.fromkeys(header, pl.String()), ROW: pl.UInt64(), LINE: pl.UInt64()})
         self.take(Batch(empty))  # so that staging knows its columns, whatever the file holds
@@ -125,10 +127,10 @@ class _Work:
             fails = masked.select(pl.any_horizontal(self._quarantining)).to_series()
             if fails.any():
                 rules = masked.lazy().filter(fails).select(_failed(self._quarantining)).collect().to_series()
-                self._quarantine.add_rows(self._plan.protect_raw(batch.frame.filter(fails)), rules)
+                self._quarantine.add_rows(self._raw(batch.frame.filter(fails)), rules)
                 typed = typed.filter(~fails)
         self._profiler.update(typed)
-        staged = self._plan.finish(typed).drop(self._constants)
+        staged = self._plan.finish(typed).drop(*self._constants)
         self._staging.add(staged)
         if self._keys is not None:
             self._keys.add(staged)
@@ -195,7 +197,16 @@ class _Work:
             for batch in rows:
                 chosen = batch.frame.join(rules, on=ROW, how="inner", maintain_order="left")
                 if chosen.height:
-                    self._quarantine.add_rows(self._plan.protect_raw(chosen.drop("rules")), chosen["rules"])
+                    self._quarantine.add_rows(self._raw(chosen), chosen["rules"])
+
+    def _raw(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return the reader's rows as quarantine may show them.
+
+        Where the contract protects a column, those that it does not read go: one may hold the same values under
+        another name.
+        """
+        names = self._plan.sources.values() if self._is_protected else self._header
+        return self._plan.protect_raw(rows.select(*dict.fromkeys(names), ROW, LINE))
 
 
 def _open(path: Path, contract: Contract) -> Rows:
