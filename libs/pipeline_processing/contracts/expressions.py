@@ -119,6 +119,8 @@ def _looks_around(part: pl.Expr) -> bool:
     text = str(part)
     if ".subplan(" in text or "len()" in text:
         return True
+    if not part.meta.root_names():
+        return False  # a constant; the list of an IN is a Series, which Polars does not take for one
     try:
         is_of_its_row = part.meta.is_row_separable() and not (part.meta.is_scalar() and part.meta.root_names())
     except pl.exceptions.ColumnNotFoundError:  # `a IN (1, 2)`

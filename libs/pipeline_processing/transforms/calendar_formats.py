@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pipeline_processing.model import Json
 
 ISO: Final = "%Y-%m-%d"
-_UNMISTAKABLE: Final = ("%Y/%m/%d", "%Y%m%d", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y", "%b %d %Y", "%d-%b-%y")
-"""Formats in which nobody can take the day for the month. ``%b`` reads full names too."""
+_UNMISTAKABLE: Final = ("%Y/%m/%d", "%Y%m%d", "%d-%B-%Y", "%d %B %Y", "%B %d, %Y", "%B %d %Y", "%b. %d, %Y", "%d-%b-%y")
+"""Formats in which nobody can take the day for the month. ``%B`` reads short names too."""
 _SHORTHANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "MDY": ("%m/%d/%Y", "%m-%d-%Y", "%m.%d.%Y", "%m/%d/%y", "%m-%d-%y", "%m.%d.%y", "%m%d%Y"),
     "DMY": ("%d/%m/%Y", "%d-%m-%Y", "%d.%m.%Y", "%d/%m/%y", "%d-%m-%y", "%d.%m.%y", "%d%m%Y"),
@@ -24,7 +24,8 @@ _SHORTHANDS: Final[Mapping[str, tuple[str, ...]]] = {
 _TIMES: Final = ("%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
 CLOCKS: Final = (*_TIMES, "%H%M", "%I:%M%p", "%I %p")
 """Formats of a time of day."""
-_KNOWN: Final = re.compile(r"%(?:[-#]?[a-zA-Z%]|\.f|\.[369]f|:z|#z)")
+_KNOWN: Final = re.compile(r"%(?:[-_0]?[A-Za-z%]|\.?[369]?f|:{0,3}z|#z)")
+_WIDTHS: Final = {"%Y": 4, "%y": 2, "%m": 2, "%d": 2, "%H": 2, "%M": 2, "%S": 2}
 _CENTURY: Final = 2068
 """Last year that a two-digit year may mean where the contract does not say: POSIX's rule, 69 is 1969."""
 
@@ -67,6 +68,17 @@ def check(formats: tuple[str, ...]) -> None:
     for text in formats:
         if "%" not in text or "%" in _KNOWN.sub("", text):
             raise ConfigError(f"{text!r} is no date format", way_out="write one like %m/%d/%Y")
+
+
+def width(text: str) -> int | None:
+    """Return how long a text of a format without separators must be; None for other formats.
+
+    Without it ``%Y%m%d`` would read 2020112, which is either of two days.
+    """
+    directives = re.findall(r"%[A-Za-z]", text)
+    if "".join(directives) != text or not all(directive in _WIDTHS for directive in directives):
+        return None
+    return sum(_WIDTHS[directive] for directive in directives)
 
 
 def has_clock(text: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +9,7 @@ import polars as pl
 
 from etl_core.errors import ConfigError
 from pipeline_processing.contracts import steps as table
+from pipeline_processing.contracts.expressions import decimal_of
 from pipeline_processing.contracts.model import LINEAGE, Step
 from pipeline_processing.transforms import choices, contacts, dates, numbers, people, places, reading, texts
 
@@ -29,7 +29,6 @@ TYPES: Final[Mapping[str, pl.DataType]] = {
     "timestamp": pl.Datetime("us", "UTC"),
     "time": pl.Time(),
 }
-_DECIMAL: Final = re.compile(r"^\s*(?:decimal|numeric)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)\s*$", re.IGNORECASE)
 _MOST_DIGITS: Final = 38
 
 _SERIES_STEPS: Final[Mapping[str, Callable[[Mapping[str, Json]], SeriesStep]]] = {
@@ -63,10 +62,10 @@ def published_schema(contract: Contract) -> dict[str, pl.DataType]:
 
 def type_of(column: Column) -> pl.DataType:
     """Return a column's type in memory; ConfigError for decimals that no table can hold."""
-    found = _DECIMAL.match(column.physical_type or "")
-    if column.logical_type != "number" or found is None:
+    decimal = decimal_of(column.physical_type)
+    if column.logical_type != "number" or decimal is None:
         return TYPES[column.logical_type]
-    precision, scale = int(found[1]), int(found[2] or 0)
+    precision, scale = decimal
     if not 0 < precision <= _MOST_DIGITS or scale > precision:
         raise ConfigError(
             f"{column.physical_type} is no decimal type",
@@ -110,6 +109,8 @@ def compile_column(column: Column, source: str, null_values: Sequence[str]) -> C
     steps = list(column.normalise)
     if column.logical_type != "string" and not any(s.name in _READS[column.logical_type] for s in steps):
         steps.append(Step(column.logical_type))
+    if column.timezone:
+        steps = [_in_zone(step, column.timezone) for step in steps]
     for step in steps:
         for problem in table.problems(step):
             raise ConfigError(problem, where=f"column {column.name!r}")
@@ -131,6 +132,11 @@ def compile_column(column: Column, source: str, null_values: Sequence[str]) -> C
         plan.add_series(enum)
     fallible = column.logical_type != "string" or any(s.name in table.FALLIBLE for s in steps)
     return plan.build(column.name, dtype, source, fallible=fallible, enum=enum)
+
+
+def _in_zone(step: Step, zone: str) -> Step:
+    """Give a timestamp without a zone of its own the column's."""
+    return Step(step.name, {"timezone": zone, **step.options}) if step.name == "timestamp" else step
 
 
 class _Chain:

@@ -125,12 +125,18 @@ def _without_never(value: pl.Series) -> pl.Series:
 
 
 def _dates(texts: pl.Series, *, form: str, end: int) -> pl.Series:
+    texts = _of_width(texts, form)
     if formats.has_clock(form):
         value = texts.str.to_datetime(form, time_unit="us", strict=False, cache=False)
         value = value.dt.date()
     else:
         value = texts.str.to_date(form, strict=False, cache=False)
     return _in_century(value, end) if formats.has_short_year(form) else _in_bounds(value)
+
+
+def _of_width(texts: pl.Series, form: str) -> pl.Series:
+    width = formats.width(form)
+    return texts if width is None else texts.set(texts.str.len_bytes() != width, None)
 
 
 def _in_bounds(value: pl.Series) -> pl.Series:
@@ -177,7 +183,7 @@ def _serial_stamps(texts: pl.Series, *, zone: str) -> pl.Series:
 def _stamps(texts: pl.Series, *, form: str, zone: str, end: int) -> pl.Series:
     if not formats.has_clock(form):
         return _zoned(_dates(texts, form=form, end=end).cast(pl.Datetime("us")), zone)
-    value = texts.str.to_datetime(form, time_unit="us", strict=False, cache=False)
+    value = _of_width(texts, form).str.to_datetime(form, time_unit="us", strict=False, cache=False)
     if formats.has_offset(form):
         value = value.dt.convert_time_zone("UTC")
     value = _in_century(value, end) if formats.has_short_year(form) else _in_bounds(value)
@@ -201,4 +207,4 @@ def _zoned(value: pl.Series, zone: str) -> pl.Series:
 
 
 def _times(texts: pl.Series, *, form: str) -> pl.Series:
-    return texts.str.to_time(form, strict=False, cache=False)
+    return _of_width(texts, form).str.to_time(form, strict=False, cache=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
@@ -11,17 +9,13 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_core.errors import ConfigError
+from pipeline_processing.contracts.expressions import expression_fault, key_columns
 from pipeline_processing.transforms.memo import Memo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_KEY: Final = re.compile(r"^\s*key\s*\(([^()]*)\)\s*$", re.IGNORECASE)
 _KEY_BYTES: Final = 16
-_QUOTED: Final = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
-_CLOCK: Final = re.compile(
-    r"\b(current_date|current_time|current_timestamp|localtime|localtimestamp|now|today)\b", re.IGNORECASE
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +33,15 @@ def compile_derived(column: str, text: str, schema: Mapping[str, pl.DataType]) -
 
     An expression must be of the row alone, and must not read the clock: the same row gives the same value for ever.
     """
-    found = _KEY.match(text)
-    if found:
-        inputs = tuple(name.strip().strip('"') for name in found[1].split(",") if name.strip())
-        _known(column, inputs, schema)
-        return Derived(column, inputs, _keyer(inputs), is_key=True)
-    if clock := _CLOCK.search(_QUOTED.sub("", text)):
-        raise _wrong(column, f"reads the clock ({clock[0]})", "the same input would give another output tomorrow")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            expression = pl.sql_expr(text)
-        inputs = tuple(dict.fromkeys(expression.meta.root_names()))
-        _known(column, inputs, schema)
-        pl.DataFrame(schema={name: schema[name] for name in inputs} or {"_": pl.Int8()}).select(expression.alias("_"))
-    except pl.exceptions.PolarsError as error:
-        raise _wrong(column, f"can not be compiled: {str(error).splitlines()[0]}", "") from error
-    if not expression.meta.is_row_separable():
-        raise _wrong(column, "reads more than its own row", "aggregates and windows belong to checks")
-    return Derived(column, inputs, _evaluator(column, expression))
+    keyed = key_columns(text)
+    if keyed is not None:
+        if unknown := [name for name in keyed if name not in schema]:
+            raise _wrong(column, f"it reads {', '.join(unknown)}: there is no such column")
+        return Derived(column, keyed, _keyer(keyed), is_key=True)
+    if fault := expression_fault(text, schema):
+        raise _wrong(column, fault)
+    expression = pl.sql_expr(text)
+    return Derived(column, tuple(dict.fromkeys(expression.meta.root_names())), _evaluator(column, expression))
 
 
 def in_order(derived: Mapping[str, Sequence[str]]) -> list[str]:
@@ -74,15 +58,8 @@ def in_order(derived: Mapping[str, Sequence[str]]) -> list[str]:
     return ordered
 
 
-def _known(column: str, inputs: Sequence[str], schema: Mapping[str, pl.DataType]) -> None:
-    if not inputs:
-        raise _wrong(column, "reads no column", "")
-    if unknown := [name for name in inputs if name not in schema]:
-        raise _wrong(column, f"reads {', '.join(unknown)}, which the contract does not have", "")
-
-
-def _wrong(column: str, what: str, way_out: str) -> ConfigError:
-    return ConfigError(f"its expression {what}", where=f"derived column {column!r}", way_out=way_out)
+def _wrong(column: str, what: str, way_out: str = "") -> ConfigError:
+    return ConfigError(what, where=f"derived column {column!r}", way_out=way_out)
 
 
 def _evaluator(column: str, expression: pl.Expr) -> Callable[[pl.DataFrame], pl.Series]:
@@ -93,7 +70,7 @@ def _evaluator(column: str, expression: pl.Expr) -> Callable[[pl.DataFrame], pl.
             # Polars' own message shows values of the rows.
             raise _wrong(
                 column,
-                "fails on a row of this file",
+                "its expression fails on a row of this file",
                 "write TRY_CAST for CAST: it gives null where a text can not be read",
             ) from None
 
