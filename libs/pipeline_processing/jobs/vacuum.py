@@ -1,0 +1,78 @@
+"""Files of a dataset's tables that nobody needs any more, deleted; without --yes they are only counted."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from pipeline_processing.arguments import Parser
+from pipeline_processing.jobs._tables import as_json, care, with_table_options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pipeline_processing.processors.silver.item import Destination
+    from pipeline_processing.service_handler import ServiceHandler
+
+
+def parser() -> Parser:
+    """Return the parser of the job's arguments."""
+    parser = Parser(
+        prog="pipeline-processing run vacuum",
+        description="Delete files of a dataset's tables that no version within the retention names. Older versions "
+        "can not be read any more then, nor can a run that replaced such files be rolled back.",
+        allow_abbrev=False,
+    )
+    with_table_options(parser)
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--retention", type=_retention, default="7d", metavar="TIME", help="what is kept, such as 30d (default: 7d)"
+    )
+    how.add_argument("--i-know", action="store_true", help="allow a retention below 7 days: readers at work may fail")
+    how.add_argument(
+        "--orphans",
+        action="store_true",
+        help="also files that no commit ever named: a run that waits for its publish longer than that loses them",
+    )
+    how.add_argument("--yes", action="store_true", help="delete; without it the files are only counted")
+    how.add_argument("--json", action="store_true", help="one JSON document instead of a line a table")
+    return parser
+
+
+async def work(options: argparse.Namespace, destination: Destination, services: ServiceHandler) -> list[str]:
+    """Return a line a table."""
+    from pipeline_processing.processors.silver.care import sweep  # noqa: PLC0415 - discovery stays light
+
+    done = await sweep(
+        destination,
+        services,
+        older_than=options.retention,
+        is_dry_run=not options.yes,
+        include_unknown=options.orphans,
+        is_short_allowed=options.i_know,
+    )
+    if options.json:
+        return [as_json(done, is_dry_run=not options.yes)]
+    what = "deleted" if options.yes else "would be deleted (--yes does it)"
+    return [f"{one.table}: {one.files:,} files {what}" for one in done]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run in this process; return an exit code."""
+    return care(parser().parse_args(argv), work)
+
+
+def _retention(text: str) -> timedelta:
+    from etl_core.settings import parse_duration  # noqa: PLC0415 - discovery stays light
+
+    try:
+        kept = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not isinstance(kept, timedelta) or kept < timedelta(0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time such as 30d")
+    return kept
+
+
+JOB = (main, "delete files of a dataset's tables that nobody needs any more; counts them unless told --yes")
