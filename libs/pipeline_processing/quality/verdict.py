@@ -35,7 +35,7 @@ _REASONS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One check's result; of several files, once merged. It holds counts and column names, no values."""
+    """One check's result; of several files, once merged. It holds counts and names, no value of a classified column."""
 
     name: str
     kind: str
@@ -96,6 +96,14 @@ class Verdict:
             _reasons((*self.because, *other.because)),
             {s: n for s in STATUSES if (n := self.files.get(s, 0) + other.files.get(s, 0))},
         )
+
+    def widened(self, more: Iterable[CheckResult]) -> Verdict:
+        """Return the verdict on one file with more results, those of its drift: never a better one."""
+        more = tuple(more)
+        found = [why for result in more if (why := _weight(result)) is not None]
+        status: Status = max((self.status, *(one for one, _ in found)), key=STATUSES.index)
+        because = (*self.because, *(why for _, why in found))
+        return replace(self, status=status, results=(*self.results, *more), because=because, files={status: 1})
 
     def as_json(self) -> dict[str, Json]:
         """Return what `from_json` reads back."""
