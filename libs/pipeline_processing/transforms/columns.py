@@ -12,13 +12,14 @@ from pipeline_processing.contracts import steps as table
 from pipeline_processing.contracts.expressions import decimal_of
 from pipeline_processing.contracts.model import LINEAGE, Step
 from pipeline_processing.transforms import choices, contacts, dates, numbers, people, places, reading, texts
+from pipeline_processing.transforms.memo import by_distinct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pipeline_processing.contracts.model import Column, Contract
     from pipeline_processing.model import Json
-    from pipeline_processing.transforms.reading import Reading, SeriesStep, TextStep
+    from pipeline_processing.transforms.reading import SeriesStep, TextStep
 
 TYPES: Final[Mapping[str, pl.DataType]] = {
     "string": pl.String(),
@@ -122,7 +123,7 @@ def compile_column(column: Column, source: str, null_values: Sequence[str]) -> C
             plan.add_series(enum)
             placed = True
         if step.name in texts.TEXT_STEPS:
-            plan.add_text(texts.TEXT_STEPS[step.name](step.options))
+            plan.add_text(texts.TEXT_STEPS[step.name](step.options), costly=step.name in texts.COSTLY)
         elif step.name in numbers.NUMBER_STEPS:
             target = pl.Int64() if step.name == "integer" else dtype if dtype.is_decimal() else pl.Float64()
             plan.add_series(numbers.NUMBER_STEPS[step.name](step.options, target))
@@ -140,26 +141,34 @@ def _in_zone(step: Step, zone: str) -> Step:
 
 
 class _Chain:
-    """Collects steps: text steps before the first Series step are fused into the head, later ones run on the Series."""
+    """Collects steps: the cheap text steps that come first make the head, runs of others go by distinct values."""
 
     def __init__(self, nulls: Sequence[str]) -> None:
         self._nulls = nulls
         self._head: list[TextStep] = []
         self._tail: list[SeriesStep] = []
+        self._fused: list[TextStep] = []
 
-    def add_text(self, step: TextStep) -> None:
-        if self._tail:
-            self._tail.append(_on_series(step))
+    def add_text(self, step: TextStep, *, costly: bool) -> None:
+        if costly or self._fused or self._tail:
+            self._fused.append(step)
         else:
             self._head.append(step)
 
     def add_series(self, step: SeriesStep | None) -> None:
+        self._flush()
         if step is not None:
             self._tail.append(step)
+
+    def _flush(self) -> None:
+        if self._fused:
+            self._tail.append(_on_distinct(tuple(self._fused), empty_is_null="" in self._nulls))
+            self._fused = []
 
     def build(
         self, name: str, dtype: pl.DataType, source: str, *, fallible: bool, enum: choices.Enum | None
     ) -> ColumnPlan:
+        self._flush()
         text = pl.col(source)
         words = [value for value in self._nulls if value]
         if words:
@@ -171,8 +180,14 @@ class _Chain:
         return ColumnPlan(name, dtype, text.alias(name), tuple(self._tail), fallible, enum)
 
 
-def _on_series(step: TextStep) -> SeriesStep:
-    def run(values: pl.Series) -> Reading:
-        return reading.Reading(values.to_frame("_").select(step(pl.col("_")))[:, 0])
+def _on_distinct(steps: Sequence[TextStep], *, empty_is_null: bool) -> SeriesStep:
+    expression = pl.col("_")
+    for step in steps:
+        expression = step(expression)
+    if empty_is_null:
+        expression = pl.when(expression != "").then(expression)
 
-    return run
+    def apply(values: pl.Series) -> pl.Series:
+        return values.to_frame("_").select(expression.alias("_")).to_series()
+
+    return lambda values: reading.Reading(by_distinct(values, apply))

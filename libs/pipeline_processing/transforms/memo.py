@@ -50,4 +50,13 @@ def spread(texts: pl.Series, distinct: pl.Series, results: pl.Series) -> pl.Seri
     """Return, for each of ``texts``, the result that stands beside it in ``distinct``."""
     if distinct.equals(results):
         return texts
-    return texts.replace_strict(distinct, results, default=None, return_dtype=results.dtype)
+    pairs = pl.DataFrame({"text": distinct, "result": results})
+    return texts.to_frame("text").join(pairs, on="text", how="left", maintain_order="left")["result"]
+
+
+def by_distinct(texts: pl.Series, function: Callable[[pl.Series], pl.Series]) -> pl.Series:
+    """Return ``function(texts)``, computed once a distinct value where values repeat enough for that to be cheaper."""
+    distinct = texts.unique()
+    if len(distinct) * 2 > len(texts):
+        return function(texts)
+    return spread(texts, distinct, function(distinct))

@@ -48,36 +48,48 @@ def number(options: Mapping[str, Json], dtype: pl.DataType) -> SeriesStep:
         bare = rest.str.strip_chars()
         marked = bare.str.ends_with("%")
         value = read(clean(bare.str.strip_suffix("%")))
-        return fill(value, marked, (value.filter(marked) / 100).cast(dtype))
+        return fill(value, marked, _hundredth(value.filter(marked), dtype))
 
     return _stepping(read, slow, plain=option_text(options, "decimal", ".") == ".")
 
 
 def money(options: Mapping[str, Json], dtype: pl.DataType) -> SeriesStep:
     """Read amounts: ``$1,234.50``, ``(5.00)``, ``5.00-``, ``USD 5``, ``5.00 CR`` (negative) and ``5.00 DR``."""
-    symbols = option_texts(options, "currencies") or _SYMBOLS
-    symbol = "|".join(re.escape(text) for text in sorted(symbols, key=len, reverse=True))
-    amount = _grammar(options, sign="")
-    shape = (
-        rf"(?i)^(?:(?:{symbol}|[-+]|\()\s*){{0,3}}(?:{amount})"
-        rf"\s*(?:{symbol})?\s*(?:\)|-|CR|DR)?\s*(?:{symbol})?$"
-    )
-    clean = _cleaner(f"^(?:{amount})$", options)
+    clean = _cleaner(None, options)
     read = _reader(dtype)
-    core = rf"(?i)({_grammar(options, sign='')})"
+    shapes = _money_shapes(options)
 
     def slow(rest: pl.Series) -> pl.Series:
-        bare = rest.str.strip_chars()
-        opened, closed = bare.str.contains("(", literal=True), bare.str.contains(")", literal=True)
-        minus = bare.str.count_matches("-", literal=True)
-        credit = bare.str.contains(r"(?i)[\d\s.]CR\b")
-        right = bare.str.contains(shape) & (opened == closed) & (minus + opened + credit <= 1)
-        right &= ~(bare.str.contains("+", literal=True) & ((minus > 0) | opened))
-        value = read(clean(bare.set(~right, None).str.extract(core)))
-        negative = (minus > 0) | opened | credit
-        return fill(value, negative & value.is_not_null(), -value.filter(negative & value.is_not_null()))
+        value = pl.repeat(None, len(rest), dtype=dtype, eager=True)
+        bare = spelled(rest)
+        for sign, shape in shapes:
+            left = unread(bare, value)
+            if not left.any():
+                break
+            amount = read(clean(bare.filter(left).str.extract(shape)))
+            value = fill(value, left, amount if sign > 0 else -amount)
+        # There is no negative zero in accounts.
+        return value + 0.0 if dtype == pl.Float64 else value
 
     return _stepping(read, slow, plain=option_text(options, "decimal", ".") == ".")
+
+
+def _money_shapes(options: Mapping[str, Json]) -> tuple[tuple[int, str], ...]:
+    """Return the ways to write an amount, each with its sign and one group, the amount itself."""
+    symbols = option_texts(options, "currencies") or _SYMBOLS
+    spelled_out = sorted(
+        {s for text in symbols for s in (text, text.upper(), text.lower())}, key=lambda s: (-len(s), s)
+    )
+    symbol = rf"(?:{'|'.join(re.escape(text) for text in spelled_out)})"
+    amount = f"({_grammar(options, sign='')})"
+    before, after = rf"(?:{symbol}\s*)?", rf"(?:\s*{symbol})?"
+    return (
+        (1, rf"^\+?{before}{amount}{after}(?:\s*(?:DR|Dr|dr))?$"),
+        (-1, rf"^{before}\(\s*{before}{amount}{after}\s*\){after}$"),
+        (-1, rf"^-\s*{before}{amount}{after}$"),
+        (-1, rf"^{symbol}\s*-\s*{amount}$"),
+        (-1, rf"^{before}{amount}{after}\s*(?:-|CR|Cr|cr){after}$"),
+    )
 
 
 NUMBER_STEPS: Final[Mapping[str, Callable[[Mapping[str, Json], pl.DataType], SeriesStep]]] = {
@@ -100,6 +112,12 @@ def _stepping(
         return _reading(texts, value)
 
     return step
+
+
+def _hundredth(value: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """Divide by a hundred; what a Decimal has no digits for is null."""
+    share = (value / 100).cast(dtype)
+    return share if dtype == pl.Float64 else share.set(share * 100 != value, None)
 
 
 def _retry(texts: pl.Series, value: pl.Series, read: Callable[[pl.Series], pl.Series]) -> pl.Series:
@@ -128,15 +146,16 @@ def _grammar(
     return rf"{sign}(?:(?:{grouped}[0-9]+)(?:{dot}{fraction})?{bare}){power}"
 
 
-def _cleaner(grammar: str, options: Mapping[str, Json]) -> Callable[[pl.Series], pl.Series]:
-    """Return a function that keeps what fits ``grammar``, as Polars writes numbers, and makes null of the rest."""
+def _cleaner(grammar: str | None, options: Mapping[str, Json]) -> Callable[[pl.Series], pl.Series]:
+    """Return a function that writes numbers as Polars does, and makes null of what does not fit ``grammar``."""
     decimal = option_text(options, "decimal", ".")
     thousands = option_text(options, "thousands", "," if decimal == "." else ".")
-    whole = grammar if grammar.startswith("^") else f"^(?:{grammar})$"
 
     def clean(texts: pl.Series) -> pl.Series:
-        bare = texts.str.strip_chars()
-        bare = bare.set(~bare.str.contains(whole), None)
+        bare = texts
+        if grammar is not None:
+            bare = texts.str.strip_chars()
+            bare = bare.set(~bare.str.contains(f"^(?:{grammar})$"), None)
         if thousands:
             bare = bare.str.replace_all(thousands, "", literal=True)
         return bare if decimal == "." else bare.str.replace(decimal, ".", literal=True)
@@ -155,7 +174,7 @@ def _reader(dtype: pl.DataType) -> Callable[[pl.Series], pl.Series]:
         return exact
 
     def finite(texts: pl.Series) -> pl.Series:
-        value = texts.cast(pl.Float64, strict=False)
+        value = texts.cast(pl.Float64, strict=False) + 0.0  # so that -0 is 0
         return value if value.is_finite().all() else value.set(~value.is_finite(), None)
 
     return finite

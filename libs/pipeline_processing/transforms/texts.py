@@ -129,6 +129,8 @@ def digits(_: Mapping[str, Json]) -> TextStep:
     return lambda text: text.str.replace_all(r"[^0-9]+", "")
 
 
+COSTLY: Final = frozenset({"collapse_spaces", "unicode", "title", "replace", "null_if", "digits"})
+"""Steps that cost more than to find a column's distinct values: 50 to 300 ns a value."""
 TEXT_STEPS: Final[Mapping[str, Callable[[Mapping[str, Json]], TextStep]]] = {
     "trim": trim,
     "collapse_spaces": collapse_spaces,
