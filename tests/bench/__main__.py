@@ -47,6 +47,8 @@ BENCHMARKS = {
     "gather-endpoint": Benchmark("throughput:gather", 3_000, 500, "endpoint", needs_stack=True),
     "plan-million": Benchmark("million:plan", 1_000_000, 50_000),
     "gather-million": Benchmark("million:gather", 1_000_000, 50_000, after="plan-million"),
+    "publish-table": Benchmark("tables:publish", 500, 100, "memory"),
+    "publish-table-endpoint": Benchmark("tables:publish", 500, 100, "endpoint", needs_stack=True),
     "export-million": Benchmark("million:export", 1_000_000, 50_000, needs_stack=True),
 }
 
