@@ -142,7 +142,7 @@ class BronzeToSilver:
         references = {
             reference.name: await snapshots.freeze_reference(reference, services) for reference in contract.references
         }
-        return Maker(run_id, pin, destination, services.clock.now().date().isoformat(), references)
+        return Maker(run_id, pin, destination, services.clock.now().isoformat(), references)
 
     async def _agencies(self, spec: Mapping[str, Json], services: ServiceHandler) -> list[str]:
         from pipeline_processing.processors.agencies import choose  # noqa: PLC0415 - discovery stays light
@@ -216,16 +216,16 @@ class Maker:
     """Makes items' payloads: what all of a run's packs have in common, with each one's files."""
 
     def __init__(
-        self, run_id: str, contract: Json, destination: Destination, today: str, references: Mapping[str, Json]
+        self, run_id: str, contract: Json, destination: Destination, planned_at: str, references: Mapping[str, Json]
     ) -> None:
         self._run_id, self._contract, self._destination = run_id, contract, destination
-        self._today, self._references = today, references
+        self._planned_at, self._references = planned_at, references
 
     def __call__(self, files: tuple[SourceFile, ...]) -> SilverPack:
         """Return the payload of one pack."""
         from pipeline_processing.processors.silver.item import SilverPack  # noqa: PLC0415 - discovery stays light
 
-        return SilverPack(self._run_id, files, self._contract, self._destination, self._today, self._references)
+        return SilverPack(self._run_id, files, self._contract, self._destination, self._planned_at, self._references)
 
 
 def contract_of(spec: Mapping[str, Json]) -> Contract:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping  # noqa: TC003 - pydantic evaluates the annotations
 from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -64,6 +65,10 @@ class Destination:
     dataset: str
     format: Literal["delta", "parquet"] = "delta"
 
+    def folder(self, kind: str) -> str:
+        """Return the folder, with a slash at the end, of what belongs to the dataset and to no table of it."""
+        return f"{self.prefix}/{kind}/{self.dataset}/".lstrip("/")
+
     def root(self, table: str = "") -> str:
         """Return the folder of the dataset's own table, or of one beside it, such as ``quarantine``."""
         folder = f"{self.prefix}/" if self.prefix else ""
@@ -74,17 +79,22 @@ class Destination:
 class SilverPack:
     """An item's payload: a file, or a pack of small ones, of one agency.
 
-    ``run`` goes into the files' footers; ``today`` (ISO date) is what checks against the future compare with.
+    ``run`` goes into the files' footers; ``planned_at`` (ISO 8601) decides which of two runs' rows of a source stand.
     """
 
     run: str
     files: tuple[SourceFile, ...]
     contract: Pin
     destination: Destination
-    today: str
+    planned_at: str
     references: Mapping[str, Pin] = field(default_factory=dict)
     released: Pin | None = None
     """Quarantined rows, mended, that go through the contract again in place of files."""
+
+    @property
+    def today(self) -> date:
+        """Return the day that checks against the future compare with: an item retried tomorrow has the same."""
+        return datetime.fromisoformat(self.planned_at).date()
 
     def as_json(self) -> dict[str, Json]:
         """Return the item's payload."""

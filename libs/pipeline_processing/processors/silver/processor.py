@@ -7,7 +7,6 @@ import tempfile
 import threading
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -17,9 +16,10 @@ from etl_core.errors import AccessDenied, Archived, InvalidData, NotFound, Preco
 from pipeline_processing import __version__
 from pipeline_processing.model import ItemResult
 from pipeline_processing.processors.content import ContentFile, store
+from pipeline_processing.processors.refine import Interrupted, refine
 from pipeline_processing.processors.silver.item import NAME, REFINED, FileStatus, SilverPack, pack_of, problems_of
-from pipeline_processing.processors.silver.refine import Interrupted, refine
 from pipeline_processing.processors.silver.snapshots import read_contract, read_reference
+from pipeline_processing.tables import partition_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from etl_core.objects import ObjectStore
     from pipeline_processing.contracts.model import Contract
     from pipeline_processing.model import Gathered, Item, Json, Output, Problem
+    from pipeline_processing.processors.refined import Refined
     from pipeline_processing.processors.silver.item import SourceFile
-    from pipeline_processing.processors.silver.refine import Refined
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +71,7 @@ class SilverProcessor:
         self._given: dict[str, _Given] = {}
 
     async def process(self, item: Item) -> ItemResult:
-        """Refine every file of the pack; Transient where a service is away, ConfigError where the worker lacks a key."""
+        """Refine every file of the pack; Transient where a service is away, ConfigError where a key is lacking."""
         pack = pack_of(item)
         given = await self._read_given(pack)
         entries: list[Json] = []
@@ -113,12 +113,12 @@ class SilverProcessor:
                 folder = Path(name)
                 try:
                     path = await self._download(file, folder)
-                    refined = await self._refine(path, folder, item, pack, file, given)
+                    refined = await self._refine(path, item.agency_id, pack, file, given)
                 except (NotFound, PreconditionFailed, Archived, AccessDenied, InvalidData) as error:
                     status = status_of(error)
                     log.info("file.failed", source=file.source, status=status)
                     return _verdict(file, status, str(error)), []
-                return await self._store(item, pack, file, refined)
+                return await self._store(item, pack, given, file, refined)
 
     async def _download(self, file: SourceFile, folder: Path) -> Path:
         """Write the pinned version to disk under its own name's ending, which readers take for a hint."""
@@ -128,9 +128,7 @@ class SilverProcessor:
                 await asyncio.to_thread(target.write, chunk)
         return path
 
-    async def _refine(
-        self, path: Path, folder: Path, item: Item, pack: SilverPack, file: SourceFile, given: _Given
-    ) -> Refined:
+    async def _refine(self, path: Path, agency_id: str, pack: SilverPack, file: SourceFile, given: _Given) -> Refined:
         """Refine off the event loop. A cancelled task waits for its thread, which stops after the batch in work."""
         stop = threading.Event()
         work = asyncio.ensure_future(
@@ -138,13 +136,13 @@ class SilverProcessor:
                 refine,
                 path,
                 given.contract,
-                into=folder / "out",
+                into=path.parent / "out",
                 source=file.source,
                 source_version=file.version,
-                agency_id=item.agency_id,
+                agency_id=agency_id,
                 references=given.references,
                 token_key=self._token_key,
-                today=date.fromisoformat(pack.today),
+                today=pack.today,
                 footer=_footer(pack, file, given.contract),
                 stop=stop,
             )
@@ -163,7 +161,7 @@ class SilverProcessor:
             raise
 
     async def _store(
-        self, item: Item, pack: SilverPack, file: SourceFile, refined: Refined
+        self, item: Item, pack: SilverPack, given: _Given, file: SourceFile, refined: Refined
     ) -> tuple[Json, list[Output]]:
         """Store the outputs in the order of law 2: rows, then quarantine, then profile; the marker comes after."""
         objects = self._stores(pack.destination.bucket)
@@ -172,7 +170,7 @@ class SilverProcessor:
 
         async def put(path: Path, folder: str, role: str, ending: str) -> Output:
             with await asyncio.to_thread(ContentFile.of, path) as content:
-                key = f"{folder}/{stem}-{content.sha256[:20]}.{ending}"
+                key = f"{folder}{stem}-{content.sha256[:20]}.{ending}"
                 output, _ = await store(content, objects, key, content_type=_PARQUET, role=role)
             stored.append(output)
             return output
@@ -181,9 +179,12 @@ class SilverProcessor:
         entry = _verdict(file, REFINED if passed else "failed", "" if passed else _because(refined))
         entry["refined"] = refined.as_json()
         entry["outputs"] = []
+        by = given.contract.partition_by
         if passed:
             for made in refined.outputs:
-                output = await put(made.path, pack.destination.root(), "data", "parquet")
+                output = await put(
+                    made.path, f"{pack.destination.root()}/{partition_path(made.partition, by)}", "data", "parquet"
+                )
                 entry["outputs"].append(
                     {
                         "key": output.key,
@@ -194,10 +195,10 @@ class SilverProcessor:
                     }
                 )
         if refined.quarantine is not None:
-            output = await put(refined.quarantine, pack.destination.root("quarantine"), "quarantine", "parquet")
+            output = await put(refined.quarantine, f"{pack.destination.root('quarantine')}/", "quarantine", "parquet")
             entry["quarantine"] = {"key": output.key, "size": output.size, "rows": refined.quarantined}
         profile = path_of_profile(refined, item)
-        output = await put(profile, f"{pack.destination.prefix}/{PROFILES}/{pack.destination.dataset}", "profile", "zst")
+        output = await put(profile, pack.destination.folder(PROFILES), "profile", "zst")
         entry["profile"] = output.key
         return entry, stored
 

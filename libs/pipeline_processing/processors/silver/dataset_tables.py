@@ -1,0 +1,143 @@
+"""The tables of a dataset: what columns they have, and how a run's rows get into them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from pipeline_processing.quarantine.schema import SCHEMA as QUARANTINE_COLUMNS
+from pipeline_processing.tables import Change, DataFile, Edit
+from pipeline_processing.tables.compaction import Files
+from pipeline_processing.tables.publishing import app_of, publish
+from pipeline_processing.tables.schema import schema_of
+from pipeline_processing.transforms.columns import published_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pipeline_processing.contracts.model import Contract
+    from pipeline_processing.model import Json
+    from pipeline_processing.processors.silver.item import Destination
+    from pipeline_processing.service_handler import ServiceHandler
+    from pipeline_processing.tables import Snapshot, TableSchema
+    from pipeline_processing.tables.publishing import Publication
+
+ROW_COUNTS: Final = ("rows_in", "rows_out", "quarantined", "deduplicated")
+FILES_COLUMNS: Final = pl.Schema(
+    {
+        "run_id": pl.String(),
+        "planned_at": pl.String(),
+        "agency_id": pl.String(),
+        "source_file": pl.String(),
+        "source_version": pl.String(),
+        "size": pl.Int64(),
+        "modified": pl.String(),
+        "status": pl.String(),
+        "reason": pl.String(),
+        "verdict": pl.String(),
+        **dict.fromkeys(ROW_COUNTS, pl.Int64()),
+        "contract_version": pl.String(),
+        "contract_fingerprint": pl.String(),
+        "code_version": pl.String(),
+        "item_id": pl.String(),
+        "outputs": pl.List(pl.String()),
+        "dialect": pl.String(),
+        "checks": pl.String(),
+        "quarantined_by": pl.String(),
+    }
+)
+"""One row an input file of a run: the metadata manifest. ``dialect``, ``checks``, ``quarantined_by`` are JSON."""
+PROFILES_COLUMNS: Final = pl.Schema(
+    {
+        "run_id": pl.String(),
+        "planned_at": pl.String(),
+        "agency_id": pl.String(),
+        "contract_version": pl.String(),
+        "rows": pl.Int64(),
+        "files": pl.Int64(),
+        "summary": pl.String(),
+        "drift": pl.String(),
+        "profile": pl.Binary(),
+    }
+)
+"""One row an agency and one for the whole run (``agency_id`` null): ``profile`` has the sketches, which merge."""
+FILES: Final = schema_of(FILES_COLUMNS)
+PROFILES: Final = schema_of(PROFILES_COLUMNS)
+QUARANTINE: Final = schema_of(QUARANTINE_COLUMNS)
+
+
+def silver_schema(contract: Contract) -> TableSchema:
+    """Return the columns and partitioning of the contract's silver table."""
+    return schema_of(published_schema(contract), partition_by=contract.partition_by)
+
+
+async def commit(
+    services: ServiceHandler,
+    destination: Destination,
+    which: str,
+    files: Sequence[DataFile],
+    *,
+    run: str,
+    version: int,
+    schema: TableSchema,
+) -> Publication:
+    """Commit a run's files to one of the dataset's tables, in place of what their sources had there."""
+    table = services.table(destination, which)
+    column = "source_file" if which else "_source_file"
+    store = services.store(destination.bucket)
+    rewriter = Files(store, table.root, clock=services.clock, nonce=services.nonce, source_column=column)
+    return await publish(table, files, run=run, version=version, schema=schema, rewriter=rewriter)
+
+
+async def append(
+    services: ServiceHandler,
+    destination: Destination,
+    which: str,
+    frame: pl.DataFrame,
+    *,
+    tags: Mapping[str, str],
+    version: int,
+    schema: TableSchema,
+) -> None:
+    """Add ``frame`` to a table of facts about runs; a later version of the run takes the place of an earlier one.
+
+    ``tags`` are ``run`` and ``planned_at``.
+    """
+    body, run = encode(frame), tags["run"]
+    store, table = services.store(destination.bucket), services.table(destination, which)
+    path = f"part-{digest(run.encode())}-{version}-{digest(body)}.parquet"
+    info = await store.put(f"{table.root}{path}", body)
+
+    def decide(snapshot: Snapshot) -> Edit:
+        earlier = [file.path for file in snapshot.files.values() if file.tags.get("run") == run and file.path != path]
+        added = DataFile(path, info.size, frame.height, {}, info.modified, tags=dict(tags))
+        return Edit(add=[added], remove=earlier, note={"run": run})
+
+    await table.commit(Change(app_of(run), version, decide, schema))
+
+
+async def latest_profile(services: ServiceHandler, destination: Destination, *, before: str) -> list[dict[str, Json]]:
+    """Return the profile rows of the last published run planned before ``before``; none where there is none."""
+    store, table = services.store(destination.bucket), services.table(destination, "profiles")
+    last: tuple[str, str, str] | None = None
+    async for file in table.files():
+        if file.tags["planned_at"] < before:
+            last = max(last or ("", "", ""), (file.tags["planned_at"], file.tags["run"], file.path))
+    if last is None:
+        return []
+    return pl.read_parquet((await store.get(f"{table.root}{last[2]}")).body).to_dicts()
+
+
+def encode(frame: pl.DataFrame) -> bytes:
+    """Return ``frame`` as one Parquet file: the same rows give the same bytes."""
+    body = io.BytesIO()
+    frame.write_parquet(body, compression="zstd")
+    return body.getvalue()
+
+
+def digest(content: bytes) -> str:
+    """Return 16 hex digits that tell contents apart in a key."""
+    return hashlib.blake2b(content, digest_size=8).hexdigest()

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from etl_core.errors import ConfigError
+from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver
+from silver_world import DIRTY, PEOPLE, SilverWorld
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> SilverWorld:
+    world = SilverWorld(tmp_path)
+    await world.bronze("10/people.csv", PEOPLE)
+    await world.bronze("20/people.csv", DIRTY)
+    return world
+
+
+async def test_files_of_all_agencies_become_one_table_with_their_lineage(world: SilverWorld) -> None:
+    assert 0 == await world.run("r1")
+    rows = (await world.rows()).sort("id")
+    assert [1, 2, 3] == rows["id"].to_list()
+    assert ["10", "10", "20"] == rows["_agency_id"].to_list()
+    assert ["s3://bronze/10/people.csv"] * 2 + ["s3://bronze/20/people.csv"] == rows["_source_file"].to_list()
+    assert [1, 2, 1] == rows["_source_row"].to_list()
+
+
+async def test_rows_in_are_rows_out_quarantined_and_deduplicated_in_the_files_table(world: SilverWorld) -> None:
+    await world.run("r1")
+    files = (await world.rows("files")).sort("agency_id")
+    assert [2, 4] == files["rows_in"].to_list()
+    assert [2, 1] == files["rows_out"].to_list()
+    assert [0, 3] == files["quarantined"].to_list()
+    assert ["pass", "warn"] == files["verdict"].to_list()
+
+
+async def test_rejected_rows_stand_in_the_quarantine_with_their_rules(world: SilverWorld) -> None:
+    await world.run("r1")
+    rows = (await world.rows("quarantine")).sort("source_row")
+    assert [2, 3, 4] == rows["source_row"].to_list()
+    assert [["id.type"], ["reader.ragged"], ["hired.type"]] == [
+        [rule for rule in rules if rule != "id.required"] for rules in rows["rules"].to_list()
+    ]
+
+
+async def test_a_second_run_over_unchanged_input_enqueues_nothing_and_says_why(world: SilverWorld) -> None:
+    await world.run("r1")
+    before = await world.rows()
+    assert 0 == await world.run("r2")
+    report = await world.report("r2")
+    assert {"unchanged": 2} == report["outcomes"]
+    assert {"items": 2, "inputs": 2} == report["total"]["skipped"]
+    assert before.equals(await world.rows())
+
+
+async def test_a_changed_file_replaces_its_rows_and_leaves_the_others_alone(world: SilverWorld) -> None:
+    await world.run("r1")
+    await world.bronze("20/people.csv", "id,name,hired\n9,Gil,2009-02-03\n")
+    assert 0 == await world.run("r2")
+    assert [1, 2, 9] == sorted((await world.rows())["id"].to_list())
+    assert 0 == (await world.rows("quarantine")).height
+    assert {"refined": 1, "unchanged": 1} == (await world.report("r2"))["outcomes"]
+
+
+async def test_publishing_a_run_twice_changes_nothing(world: SilverWorld) -> None:
+    await world.run("r1")
+    before = [(await world.rows(which)).sort(pl.all().exclude(pl.List)) for which in ("", "quarantine", "files")]
+    await world.buckets.store("control").delete(["pipeline/runs/r1/_SUCCESS"])
+    assert 0 == await world.run("r1")
+    after = [(await world.rows(which)).sort(pl.all().exclude(pl.List)) for which in ("", "quarantine", "files")]
+    assert all(one.equals(other) for one, other in zip(before, after, strict=True))
+
+
+async def test_a_file_that_can_not_be_read_withholds_the_run_unless_a_part_may_be_published(world: SilverWorld) -> None:
+    await world.bronze("20/broken.csv", "PK\x03\x04 no zip")
+    assert 3 == await world.run("r1")
+    assert 0 == (await world.rows()).height
+    report = await world.report("r1")
+    assert ["unreadable"] == [problem["status"] for problem in report["problems"]]
+    assert not report["is_published"]
+    assert 3 == await world.run("r2", "--publish-partial")
+    assert [1, 2, 3] == sorted((await world.rows())["id"].to_list())
+
+
+async def test_the_footer_names_run_contract_code_and_source(world: SilverWorld) -> None:
+    await world.run("r1")
+    services = world.handler()
+    table = services.table(world.destination)
+    files = [file async for file in table.files() if file.partition["_agency_id"] == "10"]
+    body = (await world.buckets.store("silver").get(f"{table.root}{files[0].path}")).body
+    footer = pl.read_parquet_metadata(body)
+    assert "r1" == footer["pipeline.run"]
+    assert "people-of-agencies 1.0.0" == footer["pipeline.contract"]
+    assert "s3://bronze/10/people.csv" == footer["pipeline.source"]
+
+
+async def test_the_tables_tags_record_input_contract_and_code_of_every_file(world: SilverWorld) -> None:
+    await world.run("r1")
+    services = world.handler()
+    tags = [file.tags async for file in services.table(world.destination).files()]
+    assert {"r1"} == {one["run"] for one in tags}
+    assert {"1.0.0"} == {one["contract"] for one in tags}
+    assert all(one["source_version"] and one["contract_fingerprint"] and one["code"] for one in tags)
+
+
+def test_a_wrong_set_of_arguments_is_told_all_at_once(tmp_path: Path) -> None:
+    world = SilverWorld(tmp_path)
+    settings = world.services().settings
+    with pytest.raises(ConfigError) as error:
+        BronzeToSilver(settings).parse(["--all-agencies", "--contract", str(tmp_path / "none.yaml")])
+    said = str(error.value)
+    assert all(word in said for word in ("none.yaml", "--source-bucket", "--silver-bucket"))
