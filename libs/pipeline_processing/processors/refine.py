@@ -59,17 +59,19 @@ def refine(
     footer: Mapping[str, str],
     on_progress: Callable[[int], None] | None = None,
     stop: threading.Event | None = None,
+    opened: Callable[[Path, Contract], Rows] | None = None,
 ) -> Refined:
     """Refine the file at ``path`` into the folder ``into``, which must not exist.
 
-    ``on_progress`` hears after each batch how many rows went in. InvalidData where the file can not be read or falls
-    into too many partitions, ConfigError where the contract asks for what is not given, Interrupted after ``stop``.
+    ``on_progress`` hears after each batch how many rows went in; ``opened`` gives the rows, or some of them, each
+    time they are read. InvalidData where the file can not be read or falls into too many partitions, ConfigError where
+    the contract asks for what is not given, Interrupted after ``stop``.
     """
     scratch = into / "scratch"
     scratch.mkdir(parents=True)
-    origin = Origin(source, source_version, agency_id)
+    origin, opened = Origin(source, source_version, agency_id), opened or open_rows
     try:
-        with _open(path, contract) as rows:
+        with opened(path, contract) as rows:
             plan = compile_plan(
                 contract,
                 rows.header,
@@ -88,7 +90,7 @@ def refine(
                 if on_progress is not None:
                     on_progress(work.rows_in)
         work.deduplicate()
-        work.check_whole_file(path)
+        work.check_whole_file(path, opened)
         return work.result(into, footer, rows)
     finally:
         shutil.rmtree(scratch)
@@ -142,14 +144,15 @@ class _Work:
                 self._gone = self._keys.losers(self._staging)
             self._deduplicated = 0 if self._gone is None else int(self._gone.sum())
 
-    def check_whole_file(self, path: Path) -> None:
+    def check_whole_file(self, path: Path, opened: Callable[[Path, Contract], Rows]) -> None:
         """Make the checks that need all rows on those that are left; quarantine what fails one that asks for it."""
         found = self._checks.whole_file(self._left())
         failing = found.filter(pl.col("check").cast(pl.String).is_in(self._checks.quarantining))
         if failing.height:
             rules = failing.group_by(ROW).agg(pl.col("check").cast(pl.String).alias("rules")).sort(ROW)
             self._take_out(rules[ROW])
-            self._quarantine_again(path, rules)
+            with opened(path, self._contract) as rows:
+                self._quarantine_again(rows, rules)
         self._checks.measure(self._left())
 
     def result(self, into: Path, footer: Mapping[str, str], rows: Rows) -> Refined:
@@ -191,13 +194,12 @@ class _Work:
             gone[start : start + frame.height] |= frame[LINEAGE[-1]].is_in(numbers.implode()).to_numpy()
         self._gone = gone
 
-    def _quarantine_again(self, path: Path, rules: pl.DataFrame) -> None:
+    def _quarantine_again(self, rows: Rows, rules: pl.DataFrame) -> None:
         """Quarantine rows by their numbers: staging has no raw rows, so the file is read once more."""
-        with _open(path, self._contract) as rows:
-            for batch in rows:
-                chosen = batch.frame.join(rules, on=ROW, how="inner", maintain_order="left")
-                if chosen.height:
-                    self._quarantine.add_rows(self._raw(chosen), chosen["rules"])
+        for batch in rows:
+            chosen = batch.frame.join(rules, on=ROW, how="inner", maintain_order="left")
+            if chosen.height:
+                self._quarantine.add_rows(self._raw(chosen), chosen["rules"])
 
     def _raw(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the reader's rows as quarantine may show them.
@@ -209,7 +211,8 @@ class _Work:
         return self._plan.protect_raw(rows.select(*dict.fromkeys(names), ROW, LINE))
 
 
-def _open(path: Path, contract: Contract) -> Rows:
+def open_rows(path: Path, contract: Contract) -> Rows:
+    """Open the file at ``path`` as the contract says."""
     read = [name for column in contract.columns for name in sources_of(column)]
     names = contract.format.names or [column.name for column in contract.columns if sources_of(column)]
     return open_file(path, contract.format, columns=names, expected=read)
