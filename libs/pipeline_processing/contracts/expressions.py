@@ -39,7 +39,7 @@ _LITERAL: Final = re.compile(r"'(?:[^']|'')*'")
 _COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _TABLE: Final = re.compile(r"\$?\{(table|object|model|schema)\}", re.IGNORECASE)
 _COLUMN: Final = re.compile(r"\$?\{(column|property|field)\}", re.IGNORECASE)
-_OTHER: Final = re.compile(r"\$?\{(\w*)\}")
+_OTHER: Final = re.compile(r"\$?\{[^{}]*\}")
 
 
 def decimal_of(physical_type: str | None) -> tuple[int, int] | None:
@@ -152,9 +152,8 @@ def query(text: str, *, dataset: str, column: str | None) -> tuple[str, str | No
         fault = "it reads files"
     elif _UNSTEADY.search(bare):
         fault = "it gives another result each time: the same input must give the same verdict"
+    elif others := [match[0] for match in _OTHER.finditer(told) if match[0] != "{table}"]:
+        fault = f"there is no placeholder {others[0]}"
     elif "{table}" not in told:
         fault = "it does not read the table: FROM {table}"
-    else:
-        others = [match[0] for match in _OTHER.finditer(told) if match[1] != "table"]
-        fault = f"there is no placeholder {others[0]}" if others else None
     return told, fault

@@ -11,7 +11,7 @@ from open_data_contract_standard.model import OpenDataContractStandard
 from pydantic import ValidationError
 
 from etl_core.errors import ConfigError
-from pipeline_processing.contracts import document, structure
+from pipeline_processing.contracts import descriptive, document, structure
 from pipeline_processing.contracts.dataset import (
     columns_and_checks,
     dedupe_of,
@@ -70,6 +70,8 @@ def examine(parsed: Mapping[str, Json]) -> tuple[tuple[Contract, ...], Faults]:
     faults = Faults()
     rest = structure.sound(parsed, faults)
     structure.custom_names_once(parsed, faults)
+    for path, what in descriptive.errors_of(parsed):
+        faults.add(structure.place_of(parsed, path), what)
     try:
         model = OpenDataContractStandard.model_validate({name: rest[name] for name in rest if name in _READ})
     except ValidationError as error:

@@ -186,7 +186,7 @@ def _library(site: _Site, metric: str) -> Check | None:
     if metric == "rowCount" and source.unit == "percent":
         site.fault("unit", "rowCount has no percentage", "unit: rows")
     _whole(site, threshold)
-    arguments = _arguments(site, metric)
+    arguments = _arguments(site, metric) or _implied(site, metric)
     check = _named(site, "metric", metric, threshold)
     return replace(
         check,
@@ -218,9 +218,17 @@ def _arguments(site: _Site, metric: str) -> Mapping[str, Json]:
             site.fault(f"arguments.{name}", "a list was expected")
         elif name == "properties":
             site.scope.known(f"{site.place}.arguments.properties", [str(one) for one in value])
-    if allowed and not given:
+    if allowed and not given and not _implied(site, metric):
         site.fault("arguments", f"{metric} needs {' or '.join(allowed)}")
     return given
+
+
+def _implied(site: _Site, metric: str) -> Mapping[str, Json]:
+    """Return what *invalid* means where the check does not say it: not of the column's own values."""
+    column = site.column
+    if metric != "invalidValues" or column is None or not column.enum:
+        return {}
+    return {"validValues": [int(text) if column.logical_type == "integer" else text for text in column.enum]}
 
 
 def _as_rule(site: _Site, column: Column, check: Check) -> tuple[Column, Check]:

@@ -192,7 +192,7 @@ def _column() -> dict[str, Json]:
             "transformLogic": _TEXT,
             "transformDescription": _TEXT,
             "synonyms": _FREE,
-            "semanticType": _TEXT,
+            "semanticType": choice(("column",)),
         },
         "name",
         "logicalType",
@@ -230,18 +230,23 @@ def _quality() -> dict[str, Json]:
 
 
 def _custom(ours: Mapping[str, Json]) -> dict[str, Json]:
-    """Return the schema of a list of custom properties: ours by name, foreign ones by their vendor's mark."""
+    """Return the schema of a list of custom properties: ours by name, others by their vendor's mark.
+
+    Where there are none of ours any name but one of ours is another's: it can not be a slip of the pen.
+    """
     item = closed(
         {"id": _TEXT, "property": _TEXT, "value": _ANY, "description": _TEXT, "vendor": _TEXT},
         "property",
         "value",
     )
-    known = [{"enum": list(ours)}] if ours else []
+    if not ours:
+        elsewhere = sorted({*extensions.DATASET, *extensions.COLUMN, *extensions.CHECK})
+        item["if"] = {"not": {"required": ["vendor"]}}
+        item["then"] = {"properties": {"property": {"not": {"enum": elsewhere}}}}
+        return {"type": "array", "items": item}
+    known = {"anyOf": [{"enum": list(ours)}, {"pattern": extensions.FOREIGN}]}
     item["allOf"] = [
-        {
-            "if": {"not": {"required": ["vendor"]}},
-            "then": {"properties": {"property": {"anyOf": [*known, {"pattern": extensions.FOREIGN}]}}},
-        },
+        {"if": {"not": {"required": ["vendor"]}}, "then": {"properties": {"property": known}}},
         *(
             {
                 "if": {"properties": {"property": {"const": name}}, "not": {"required": ["vendor"]}},

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pipeline_processing.model import Json
 
 _ROUNDS: Final = 10
+_FEW: Final = 12
+"""Names that a fault lists."""
 _GONE: Final = object()
 _NAMED_BY: Final = ("name", "property", "metric", "value")
 _ALL_OURS: Final = {
@@ -101,7 +103,7 @@ def _is_name(value: Json) -> bool:
 
 
 def _tell(error: ValidationError, document: Json, faults: Faults) -> None:
-    place = place_of(document, error.absolute_path)
+    place = place_of(document, error.absolute_path).removesuffix(".property")
     match error.validator:
         case "additionalProperties":
             for name in _extra(error):
@@ -110,13 +112,13 @@ def _tell(error: ValidationError, document: Json, faults: Faults) -> None:
             for name in error.validator_value:
                 if name not in error.instance:
                     faults.add(place, f"{name} is missing", _needed(name))
-        case "enum" | "const" | "anyOf" | "if":
+        case "enum" | "anyOf" | "not":
             faults.add(place, *_not_one_of(error))
         case "type":
             wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
             faults.add(place, f"{_shown(error.instance)} is not {' or '.join(_WORDS[name] for name in wanted)}")
         case _:
-            faults.add(place, _limit(error))
+            faults.add(place, _limit(error), _needed(place) if error.validator == "minItems" else "")
 
 
 def _extra(error: ValidationError) -> list[str]:
@@ -129,7 +131,8 @@ def _unknown(name: str, error: ValidationError) -> tuple[str, str]:
     known = list(error.schema["properties"])
     if not known:
         return f"{name} is not supported here", "leave it out"
-    return f"{name} is not known here", meant(name, known)
+    say = "the standard has no such field here" if len(known) > _FEW else ""
+    return f"{name} is not known here", meant(name, known, else_say=say)
 
 
 def _needed(name: str) -> str:
@@ -144,6 +147,8 @@ def _not_one_of(error: ValidationError) -> tuple[str, str]:
     key, value = (error.absolute_path or [""])[-1], error.instance
     if key == "property":
         return _not_ours(str(value), error)
+    if key == "semanticType":
+        return f"a {value} is computed by who asks for it, and no column of a table", "leave it out, or derive"
     choices = [str(choice) for choice in error.validator_value] if error.validator == "enum" else []
     if key == "logicalType" and value in {"object", "array", "map", "vector"}:
         return f"columns of type {value} are not supported", "flatten it: one column a value"
@@ -155,9 +160,9 @@ def _not_one_of(error: ValidationError) -> tuple[str, str]:
 
 
 def _not_ours(name: str, error: ValidationError) -> tuple[str, str]:
-    ours = [value for part in error.validator_value for value in part.get("enum", ())]
     if name in _ALL_OURS:
         return f"{name} is a property {_ALL_OURS[name]}", "move it there"
+    ours = [value for part in error.validator_value for value in part.get("enum", ())]
     foreign = f"properties of other tools are marked: vendor.{name}"
     near = meant(name, ours, else_say=f"{'ours here are ' + ', '.join(ours) + '; ' if ours else ''}{foreign}")
     return f"the custom property {name} is not known", near
@@ -165,9 +170,10 @@ def _not_ours(name: str, error: ValidationError) -> tuple[str, str]:
 
 def _limit(error: ValidationError) -> str:
     value, limit = error.instance, error.validator_value
+    unit = "value" if limit == 1 else "values"
     texts = {
-        "minItems": f"needs at least {limit} values",
-        "maxItems": f"takes at most {limit} values",
+        "minItems": f"needs at least {limit} {unit}",
+        "maxItems": f"takes at most {limit} {unit}",
         "uniqueItems": "the same value stands twice",
         "minLength": "is empty",
         "maxLength": f"is longer than {limit} characters",
@@ -188,10 +194,13 @@ def _shown(value: Json) -> str:
 
 def _prune(error: ValidationError, document: Json) -> None:
     path: Sequence[Any] = list(error.absolute_path)
-    if error.validator == "additionalProperties":
+    if "quality" in path[:-1]:  # half a check is another check
+        path = path[: path.index("quality") + 2]
+    elif error.validator == "additionalProperties":
         for name in _extra(error):
             error.instance.pop(name, None)
-    elif path:
+        return
+    if path:
         parent = document
         for step in path[:-1]:
             parent = parent[step]
