@@ -85,8 +85,8 @@ def test_late_items_of_a_run_leave_the_parts_of_its_other_sources_alone() -> Non
 async def test_the_ledger_knows_a_source_by_what_its_parts_add_to() -> None:
     store = MemoryBuckets(SystemClock()).store("silver")
     delta = DeltaTable(store, "t", clock=SystemClock(), jitter=lambda: 0.5, nonce=numbers())
-    part = DataFile("p", 10, 2, {"_agency_id": "a1"}, AT, tags=tags_of([replace(PART, contract="9.9.9")]))
-    main = DataFile("m", 10, 7, {"_agency_id": "a1"}, AT, tags=tags_of([MAIN]))
+    part = DataFile("_agency_id=a1/p", 10, 2, {"_agency_id": "a1"}, AT, tags=tags_of([replace(PART, contract="9.9.9")]))
+    main = DataFile("_agency_id=a1/m", 10, 7, {"_agency_id": "a1"}, AT, tags=tags_of([MAIN]))
     await delta.commit(adding(main, part))
     with await published(delta) as ledger:
         ((source, record),) = list(ledger)

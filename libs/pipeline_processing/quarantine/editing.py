@@ -211,7 +211,7 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         header = next(reader, [])
         _check_header(header)
-        lines = []
+        lines: list[dict[str, str]] = []
         for cells in reader:
             if not cells:
                 continue
