@@ -134,11 +134,11 @@ def load_processors(services: ServiceHandler) -> dict[str, Processor]:
             log.info("job.not_for_workers", job=name, reason=str(error))
             continue
         for processor in job.processors(services):
-            if processor.name in processors:
+            # Jobs may share a processor, as a backfill does with the job that it repeats.
+            if processors.setdefault(processor.name, processor) is not processor:
                 raise ConfigError(
                     f"two jobs have a processor {processor.name}", where=name, way_out="give one of them another name"
                 )
-            processors[processor.name] = processor
     return processors
 
 
