@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self, get_args
 import polars as pl
 
 from etl_core.errors import ConfigError
+from pipeline_processing.contracts.expressions import expression_fault
 from pipeline_processing.processors.silver.plan import Found, Reason
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ FACTS: Final = pl.Schema(
 ``contract`` (its version), ``code``, ``rows`` and what begins with ``published_`` are null for a file that is not
 published.
 """
+_WAY_OUT: Final = f"write a condition on {', '.join(FACTS)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,28 +140,18 @@ def predicate(sql: str) -> Callable[[Sequence[Found]], list[bool]]:
 
     ConfigError where it is no Boolean expression over single files.
     """
-
-    def wrong(what: str, error: Exception | None = None) -> ConfigError:
-        fault = ConfigError(what, where="--where", way_out=f"write a condition on {', '.join(FACTS)}")
-        fault.__cause__ = error
-        return fault
-
-    try:
-        condition = pl.sql_expr(sql)
-        kind = FACTS.to_frame(eager=False).select(condition).collect_schema().dtypes()
-    except pl.exceptions.PolarsError as error:
-        raise wrong(f"{sql!r} is no condition: {str(error).splitlines()[0]}", error) from error
-    if kind != [pl.Boolean()]:
-        raise wrong(f"{sql!r} is {kind[0]}, and neither true nor false")
-    if not condition.meta.is_row_separable() or not condition.meta.root_names():
-        raise wrong(f"{sql!r} is not about single files")
+    fault = expression_fault(sql, FACTS, boolean=True)
+    if fault is not None:
+        raise ConfigError(f"{sql!r}: {fault}", where="--where", way_out=_WAY_OUT)
+    condition = pl.sql_expr(sql)
 
     def evaluate(found: Sequence[Found]) -> list[bool]:
         frame = pl.DataFrame([facts(one) for one in found], schema=FACTS, orient="row")
         try:
             return frame.select(condition.fill_null(value=False)).to_series().to_list()
         except pl.exceptions.PolarsError as error:  # a cast, say, that one of the values does not bear
-            raise wrong(f"{sql!r} can not be told for every file: {type(error).__name__}", error) from error
+            what = f"{sql!r} can not be told for every file: {str(error).splitlines()[0]}"
+            raise ConfigError(what, where="--where", way_out=_WAY_OUT) from error
 
     return evaluate
 
