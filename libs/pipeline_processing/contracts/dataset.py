@@ -7,7 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, cast
 
 from pipeline_processing.contracts.columns import column_of, regex_fault
-from pipeline_processing.contracts.expressions import columns_read, expression_fault, key_columns, polars_type
+from pipeline_processing.contracts.expressions import (
+    columns_read,
+    expression_fault,
+    key_columns,
+    polars_type,
+    query_fault,
+)
 from pipeline_processing.contracts.faults import meant
 from pipeline_processing.contracts.model import Check, Dedupe, Drift, Format, QuarantinePolicy, Reference
 from pipeline_processing.contracts.quality import action_of, column_quality, table_quality, threshold_of
@@ -51,7 +57,13 @@ def columns_and_checks(source: SchemaObject, scope: Scope) -> tuple[tuple[Column
         *_row_rules(custom.get("rowRules", ()), columns, scope),
         *_overlaps(custom.get("overlaps", ()), columns, scope),
     ]
-    return tuple(columns), _distinct(found)
+    distinct = _distinct(found)
+    _queries_run(distinct, columns, scope)
+    for name in sorted({check.name for check in distinct if check.name in scope.declared or check.name[0] == "_"}):
+        scope.faults.add(
+            f"{scope.place}.quality.{name}", "a check has the name of a column, or begins with _", "rename it"
+        )
+    return tuple(columns), distinct
 
 
 def dedupe_of(custom: Mapping[str, Json], scope: Scope) -> Dedupe | None:
@@ -217,6 +229,16 @@ def _actions_apply(columns: Iterable[Column], by_column: Mapping[str, Mapping[st
             scope.faults.add(place, f"the column has no rule of kind {kind}", meant(kind, sorted(kinds_of(column))))
 
 
+def _queries_run(checks: Iterable[Check], columns: Sequence[Column], scope: Scope) -> None:
+    types = {column.name: polars_type(column) for column in columns}
+    for check in checks:
+        if check.kind == "sql" and check.expression:
+            fault = query_fault(check.expression, dataset=scope.dataset, columns=types)
+            place = scope.column_place(check.column) if check.column else scope.place
+            if fault and types.keys() >= set(scope.declared):
+                scope.faults.add(f"{place}.quality.{check.name}.query", fault, "one SELECT that gives one number")
+
+
 def _rule(given: Mapping[str, Json], kind: CheckKind, place: str, scope: Scope) -> Check:
     severity = cast("Severity", given.get("severity", "warning" if given.get("action") == "warn" else "error"))
     threshold = None
@@ -261,7 +283,8 @@ def _overlaps(given: Iterable[Mapping[str, Json]], columns: Sequence[Column], sc
         ends = [one["start"], one["end"]]
         if scope.known(place, ends) and len({types.get(name) for name in ends}) > 1:
             scope.faults.add(place, f"{one['start']} and {one['end']} are of different types")
-        arguments = {"by": list(one["by"]), "start": one["start"], "end": one["end"]}
+        closed = {"closed": True} if one.get("closed") else {}
+        arguments = {"by": list(one["by"]), "start": one["start"], "end": one["end"], **closed}
         checks.append(replace(_rule(one, "overlap", place, scope), arguments=arguments))
     return checks
 

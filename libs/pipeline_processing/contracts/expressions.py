@@ -24,8 +24,10 @@ _TYPES: Final[Mapping[LogicalType, pl.DataType]] = {
 _DECIMAL: Final = re.compile(r"^\s*(?:decimal|numeric)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)\s*$", re.IGNORECASE)
 _PRECISION: Final = 38
 _UNSTEADY: Final = re.compile(
-    r"\b(current_date|current_timestamp|current_time|now|today|random|rand|uuid)\b", re.IGNORECASE
+    r"\b(current_timestamp|current_time|localtime|localtimestamp|now|today|random|rand|uuid)\b", re.IGNORECASE
 )
+_TODAY: Final = re.compile(r"\bcurrent_date\b(\s*\(\s*\))?", re.IGNORECASE)
+_SOME_DAY: Final = "DATE '2000-01-01'"
 _FORBIDDEN: Final = re.compile(
     r"\b(insert|update|delete|merge|drop|alter|create|truncate|attach|detach|copy|install|load|pragma|set|call|export|"
     r"import|grant|revoke|vacuum|explain|describe|show|use)\b",
@@ -59,19 +61,41 @@ def polars_type(column: Column) -> pl.DataType:
 def expression_fault(expression: str, columns: Mapping[str, pl.DataType], *, boolean: bool = False) -> str | None:
     """Say what is wrong with a Polars SQL expression over ``columns``; None where it can be used.
 
-    An expression gives a value a row from that row alone: no aggregate, no clock, no chance.
+    An expression gives a value a row from that row alone: no aggregate, no clock, no chance. Rules (``boolean``) may
+    say CURRENT_DATE, which is the day for which the run was planned.
     """
-    unsteady = _UNSTEADY.search(_LITERAL.sub("''", expression))
+    bare = _LITERAL.sub("''", expression)
+    unsteady = _UNSTEADY.search(bare) or (None if boolean else _TODAY.search(bare))
     if unsteady:
         return f"{unsteady[0]} gives another result each time: the same input must give the same output"
     try:
-        return _trial(pl.sql_expr(expression), columns, boolean=boolean)
+        return _trial(pl.sql_expr(_dated(expression)), columns, boolean=boolean)
     except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
         return f"it is not an expression that Polars reads: {str(error).splitlines()[0]}"
     except BaseException as error:  # a panic of the engine derives from BaseException alone
         if type(error).__name__ != "PanicException":
             raise
         return "it is not an expression that Polars reads"
+
+
+def _dated(sql: str) -> str:
+    """Return the SQL with a date for CURRENT_DATE, which Polars does not know; texts stay as they are."""
+    parts = re.split(f"({_LITERAL.pattern})", sql)
+    return "".join(part if part.startswith("'") else _TODAY.sub(_SOME_DAY, part) for part in parts)
+
+
+def query_fault(told: str, *, dataset: str, columns: Mapping[str, pl.DataType]) -> str | None:
+    """Say why a query, as `query` returns it, gives no number of the table; None where it does."""
+    empty = pl.DataFrame(schema=dict(columns)).lazy()
+    try:
+        context = pl.SQLContext({"the_file": empty, dataset: empty})
+        given = context.execute(_dated(told.replace("{table}", "the_file"))).collect_schema()
+    except pl.exceptions.PolarsError as error:
+        return f"it does not run: {str(error).splitlines()[0]}"
+    if len(given) != 1:
+        return f"it gives {len(given)} columns, not one number"
+    kind = given.dtypes()[0]
+    return None if kind.is_numeric() or kind in {pl.Boolean(), pl.Null()} else f"it gives {kind}, not a number"
 
 
 def key_columns(expression: str) -> tuple[str, ...] | None:

@@ -205,13 +205,21 @@ DATASET: Final[Mapping[str, Json]] = {
         "type": "array",
         "minItems": 1,
         "items": closed(
-            {**_RULE, "by": _TEXTS, "start": TEXT, "end": TEXT, "unit": choice(UNITS), **OPERATOR_SCHEMAS},
+            {
+                **_RULE,
+                "by": _TEXTS,
+                "start": TEXT,
+                "end": TEXT,
+                "closed": _FLAG,
+                "unit": choice(UNITS),
+                **OPERATOR_SCHEMAS,
+            },
             "name",
             "by",
             "start",
             "end",
         ),
-        "description": "Intervals [start, end] that overlap another of the same `by`; a null end is open.",
+        "description": "Intervals [start, end) that overlap another of the same `by`; closed: with the end's day.",
     },
     "actions": {
         **closed({kind: choice(ACTIONS) for kind in sorted({*COLUMN_KINDS, "primary_key"})}),

@@ -127,7 +127,7 @@ CheckKind = Literal[
     "overlap",  # arguments: by (columns), start, end: intervals of one `by` that overlap
     "metric",  # arguments["metric"] of ODCS: nullValues missingValues invalidValues duplicateValues rowCount
     "sql",  # `expression` is a query over the file's rows, table {table}, that gives one number
-    "freshness",  # the newest value of `column` is at most arguments["seconds"] old
+    "freshness",  # the newest value of `column` is at most `threshold` days old
     "text",  # for people: always skipped, never green
 ]
 

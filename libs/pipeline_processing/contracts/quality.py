@@ -166,6 +166,7 @@ def _sql(site: _Site) -> Check | None:
     told, fault = query(source.query, dataset=site.scope.dataset, column=site.column.name if site.column else None)
     if fault:
         site.fault("query", fault, "one SELECT over {table} that gives one number")
+        told = ""
     check = _named(site, "sql", "sql", threshold)
     if check.action == "quarantine":
         site.fault("customProperties.action", "a query names no rows to quarantine", "warn, fail_file or fail_run")

@@ -16,17 +16,16 @@ if TYPE_CHECKING:
     from pipeline_processing.contracts.model import Column
     from pipeline_processing.contracts.scope import Scope
 
-_DAY: Final = 86_400
 UNITS: Final[Mapping[str, float]] = {
-    **dict.fromkeys(("s", "sec", "second", "seconds"), 1),
-    **dict.fromkeys(("min", "minute", "minutes"), 60),
-    **dict.fromkeys(("h", "hr", "hour", "hours"), 3600),
-    **dict.fromkeys(("d", "day", "days"), _DAY),
-    **dict.fromkeys(("w", "week", "weeks"), 7 * _DAY),
-    **dict.fromkeys(("mo", "month", "months"), 30 * _DAY),
-    **dict.fromkeys(("y", "yr", "year", "years"), 365 * _DAY),
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1 / 86_400),
+    **dict.fromkeys(("min", "minute", "minutes"), 1 / 1440),
+    **dict.fromkeys(("h", "hr", "hour", "hours"), 1 / 24),
+    **dict.fromkeys(("d", "day", "days"), 1),
+    **dict.fromkeys(("w", "week", "weeks"), 7),
+    **dict.fromkeys(("mo", "month", "months"), 30),
+    **dict.fromkeys(("y", "yr", "year", "years"), 365),
 }
-"""Seconds of a unit, in any case. A month is 30 days, a year 365; ``m`` is ambiguous, and refused."""
+"""Days of a unit, in any case. A month is 30 days, a year 365; ``m`` is ambiguous, and refused."""
 _OTHER_UNITS: Final = frozenset({"percent", "%", "rows"})
 _CHECKED: Final = {"latency": "latency", "ly": "latency", "freshness": "freshness", "fr": "freshness"}
 
@@ -89,8 +88,8 @@ def _freshness(
     if column.logical_type not in {"date", "timestamp"}:
         what = f"{name} is of type {column.logical_type}"
         scope.faults.add(f"{_place(one)}.element", what, "a date or a timestamp")
-    seconds = _seconds(one, scope)
-    if seconds is None:
+    days = _days(one, scope)
+    if days is None:
         return None
     return Check(
         f"{name}.{kind}",
@@ -100,12 +99,12 @@ def _freshness(
         severity="warning",
         dimension="timeliness",
         description=one.description or "",
-        threshold=Threshold("<=", (seconds,)),
-        arguments={"seconds": seconds, "property": kind},
+        threshold=Threshold("<=", (days,)),
+        arguments={"unit": "d", "property": kind},
     )
 
 
-def _seconds(one: ServiceLevelAgreementProperty, scope: Scope) -> float | None:
+def _days(one: ServiceLevelAgreementProperty, scope: Scope) -> float | None:
     try:
         amount = -1.0 if one.value is None or isinstance(one.value, bool) else float(one.value)
     except ValueError:
