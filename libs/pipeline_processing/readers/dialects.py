@@ -160,22 +160,30 @@ def _header_at(sample: _Sample, row: int) -> _Record:
 
 def _find_header(sample: _Sample, expected: Collection[str], columns: Sequence[str]) -> _Record | None:
     """Return the header's record, or None where the first one is data and ``columns`` fit it."""
-    filled = sample.filled
+    at = find_header([record.fields for record in sample.records], expected, columns)
+    return None if at is None else sample.records[at]
+
+
+def find_header(rows: Sequence[Sequence[str]], expected: Collection[str], columns: Sequence[str]) -> int | None:
+    """Return which of the first rows is the header: the first with expected names, else the first of nothing but names.
+
+    None where there is no such row and ``columns`` fit the rows; else the first row of the usual width is it.
+    """
+    filled = [(at, row) for at, row in enumerate(rows) if any(cell.strip() for cell in row)]
     wanted = {_plain(name) for name in (*expected, *columns)}
-    if wanted:
-        for record in filled:
-            found = {_plain(cell) for cell in record.fields} & wanted
-            if found and len(found) * 2 >= min(len(wanted), len([cell for cell in record.fields if cell.strip()])):
-                return record
-    width = sample.width
-    for record in filled:
-        names = {cell.strip() for cell in record.fields if cell.strip()}
-        is_text = not any(_NO_NAME.fullmatch(name) for name in names)
-        if is_text and len(names) >= _TEXT_SHARE * width:
-            return record
+    for at, row in filled:
+        found = {_plain(cell) for cell in row} & wanted
+        if found and len(found) * 2 >= min(len(wanted), sum(1 for cell in row if cell.strip())):
+            return at
+    widths = Counter(len(row) for _, row in filled)
+    width = max(widths, key=lambda one: (widths[one], one), default=1)
+    for at, row in filled:
+        names = {cell.strip() for cell in row if cell.strip()}
+        if len(names) >= _TEXT_SHARE * width and not any(_NO_NAME.fullmatch(name) for name in names):
+            return at
     if columns and len(columns) == width:
         return None
-    return next(record for record in filled if len(record.fields) == width)
+    return next(at for at, row in filled if len(row) == width)
 
 
 def _plain(name: str) -> str:

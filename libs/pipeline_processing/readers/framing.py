@@ -17,7 +17,7 @@ from pipeline_processing.readers import RAW_LIMIT, Reject
 from pipeline_processing.readers.lines import Lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -73,10 +73,23 @@ class _UnclosedError(Exception):
 
 
 class Framer:
-    """Takes blocks, in order; keeps the unfinished end of each for the next. ``codec`` may be set once it is known."""
+    """Takes blocks, in order; keeps the unfinished end of each for the next. ``codec`` may be set once it is known.
 
-    def __init__(self, shape: Shape, codec: str | None, *, skip_lines: int = 0) -> None:
+    ``encoding`` is the file's own, where the blocks are not as they stand there: for messages.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        codec: str | None,
+        *,
+        is_totals: Callable[[Sequence[str]], bool],
+        skip_lines: int = 0,
+        encoding: str | None = None,
+    ) -> None:
         self.codec = codec
+        self.encoding = encoding
+        self.is_totals = is_totals
         self._shape = shape
         self._skip = skip_lines
         self._line = 0
@@ -234,25 +247,27 @@ class _Walk:
         try:
             raw.decode(self._codec)
         except UnicodeDecodeError as error:
-            return self._reject(index, taken, "undecodable", f"byte {error.start + 1} is no {self._codec}")
+            return self._reject(index, taken, "undecodable", self._misfit(error.start))
         if not any(fields):
             _count(self._framed.skipped, "blank", 1)
-        elif count not in {shape.named, shape.width}:
+        elif count not in {shape.named, shape.width} and taken == 1 and self._framer.is_totals(fields):
+            _count(self._framed.skipped, "totals", 1)
+        elif count not in {shape.named, shape.width} or any(fields[shape.named :]):
             # A joined record that does not fit is more likely a quote that ran into another's: give the others back.
             reason, lines = ("ragged", 1) if taken == 1 else ("unclosed quote", 1)
             return self._reject(index, lines, reason, f"{count} fields where the header has {shape.named}")
         elif tuple(fields[: shape.named]) == shape.header:
             _count(self._framed.skipped, "repeated header", 1)
         else:
-            self._framed.odd.append((self._framer.line(index), fields + [""] * (shape.width - count)))
+            self._framed.odd.append((self._framer.line(index), fields[: shape.named]))
         return taken
+
+    def _misfit(self, at: int) -> str:
+        if self._framer.encoding is not None:
+            return f"a character that {self._framer.encoding} does not have"
+        return f"byte {at + 1} is no {self._codec}"
 
     def _reject(self, index: int, taken: int, reason: str, detail: str) -> int:
         raw = self._lines.raw(index, taken)[:RAW_LIMIT]
         self._framed.rejects.append(Reject(0, self._framer.line(index), reason, detail, raw))
         return taken
-
-
-def parse(text: str, shape: Shape) -> Sequence[list[str]]:
-    """Return the records of plain lines, read one by one."""
-    return list(csv.reader(text.splitlines(keepends=True), delimiter=shape.delimiter, quotechar=shape.quote or None))

@@ -1,0 +1,106 @@
+"""What a file is, by what it begins with. Its name is only a hint, and a wrong one is remarked on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Final, Literal
+
+from etl_core.errors import InvalidData
+from pipeline_processing.readers.encodings import detect
+from pipeline_processing.readers.json_rows import is_lines
+
+if TYPE_CHECKING:
+    from pipeline_processing.contracts.model import Format
+
+Kind = Literal["csv", "ndjson", "json", "xlsx", "xls", "parquet", "fixed"]
+
+BINARY: Final = frozenset({"xlsx", "xls", "parquet"})
+_OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_FOREIGN: Final = (
+    (b"%PDF", "a PDF"),
+    (b"{\\rtf", "an RTF document"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+    (b"GIF8", "a picture"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"ORC", "an ORC file"),
+    (b"Obj\x01", "an Avro file"),
+    (b"\x7fELF", "a program"),
+    (b"MZ\x90", "a program"),
+    (b"\x1f\x8b", "gzip inside another packing"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard inside another packing"),
+)
+_MARKUP: Final = re.compile(r"\s*<(?:!doctype\s+)?(html|table|head|body|\?xml|[a-z][\w.:-]*[\s/>])", re.IGNORECASE)
+_JSON: Final = re.compile(r'\s*(?:\[\s*(?:[\[{"\]\d-]|true|false|null)|\{\s*["}])')
+_CONTROL: Final = bytes([*range(9), *range(14, 27), *range(28, 32)])
+_CONTROL_SHARE: Final = 0.1
+_EXTENSIONS: Final[dict[str, frozenset[str]]] = {
+    "csv": frozenset({"csv"}),
+    "tsv": frozenset({"csv"}),
+    "tab": frozenset({"csv"}),
+    "psv": frozenset({"csv"}),
+    "json": frozenset({"json", "ndjson"}),
+    "ndjson": frozenset({"ndjson"}),
+    "jsonl": frozenset({"ndjson"}),
+    "xlsx": frozenset({"xlsx"}),
+    "xlsm": frozenset({"xlsx"}),
+    "xls": frozenset({"xls"}),
+    "parquet": frozenset({"parquet"}),
+}
+
+
+def find_kind(head: bytes, form: Format, name: str, *, is_office: bool) -> Kind:
+    """Return what the file that begins with ``head`` is; InvalidData where it is not read, or the contract denies it.
+
+    ``is_office`` says that it is a zip which holds an office document.
+    """
+    found = _binary(head, name, is_office=is_office)
+    if found is None and form.kind not in {None, *BINARY}:
+        return form.kind or "csv"
+    if found is None:
+        found = _text(head, form, name)
+    if form.kind is not None and form.kind != found:
+        raise InvalidData(f"{name}: the contract says {form.kind}, and the file is {found}")
+    return found
+
+
+def _binary(head: bytes, name: str, *, is_office: bool) -> Kind | None:
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith(b"PK\x03\x04"):
+        if is_office:
+            return "xlsx"
+        raise InvalidData(f"{name}: a zip inside another packing")
+    if head.startswith(_OLE):
+        return "xls"
+    for prefix, what in _FOREIGN:
+        if head.startswith(prefix):
+            raise InvalidData(f"{name}: {what}, and no table")
+    return None
+
+
+def _text(head: bytes, form: Format, name: str) -> Kind:
+    encoding = detect(head, form.encoding)
+    beginning = head[len(encoding.mark) :]
+    text = beginning.decode(encoding.name or "utf-8", "replace")
+    if match := _MARKUP.match(text):
+        what = "XML" if match.group(1).startswith("?") else "an HTML or XML page"
+        raise InvalidData(f"{name}: {what}, and no table")
+    if form.widths:
+        return "fixed"
+    if _JSON.match(text):
+        return "ndjson" if is_lines(text.encode("utf-8", "replace")) else "json"
+    if not encoding.is_wide and len(beginning) - len(beginning.translate(None, _CONTROL)) > len(head) * _CONTROL_SHARE:
+        raise InvalidData(f"{name}: binary data of no kind that is read")
+    return "csv"
+
+
+def remark(name: str, kind: Kind) -> tuple[str, ...]:
+    """Return a remark where the name's extension says something else than ``kind``."""
+    suffixes = [suffix[1:].lower() for suffix in PurePath(name).suffixes]
+    while suffixes and suffixes[-1] in {"gz", "gzip", "zst", "zstd", "zip"}:
+        suffixes.pop()
+    if not suffixes or kind in _EXTENSIONS.get(suffixes[-1], {kind}):
+        return ()
+    return (f"called .{suffixes[-1]}, and is {kind}",)

@@ -1,0 +1,216 @@
+"""Workbooks, XLSX and the old XLS: one sheet, read by calamine behind a guard."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import polars as pl
+
+from etl_core.errors import ConfigError, InvalidData
+from pipeline_processing.readers import BATCH_BYTES, BATCH_ROWS, LINE, Batch, Dialect
+from pipeline_processing.readers.assembling import Counts, Tidy, cut, number
+from pipeline_processing.readers.dialects import COLUMNS_LIMIT, find_header, unique_names
+from pipeline_processing.readers.guarded import reading
+from pipeline_processing.readers.office_guard import check_xls, check_xlsx
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from pipeline_processing.contracts.model import Format
+    from pipeline_processing.readers.origins import Origin
+
+_LOOKED_AT: Final = 200
+_MIDNIGHT: Final = r"^(\d{4,5}-\d\d-\d\d) 00:00:00$"
+_MOMENT: Final = r"^(\d{4,5}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)$"
+_TIME: Final = r"^1899-12-3[01] (\d\d:\d\d:\d\d(?:\.\d+)?)$"
+_CELLS_LIMIT: Final = 50_000_000
+
+
+class SheetRows:
+    """The rows of one sheet. See `pipeline_processing.readers.Rows`.
+
+    Dates come in ISO 8601, formulas as their stored results, error cells as null (the notes count them), merged cells
+    as one value and nulls. A whole number has no ``.0``: a workbook does not tell 5 from 5.0.
+    """
+
+    def __init__(
+        self, origin: Origin, form: Format, kind: str, *, columns: Sequence[str], expected: Collection[str]
+    ) -> None:
+        self._origin = origin
+        self._counts = Counts()
+        notes = [*origin.notes]
+        if kind == "xlsx":
+            if errors := check_xlsx(origin.path, origin.name):
+                notes.append(
+                    f"{errors} cell{'s' if errors > 1 else ''} with an error (#REF! and the like) read as empty"
+                )
+        else:
+            check_xls(origin.path, origin.name)
+        self._sheet, self._frame = _load(origin.path, origin.name, form, notes)
+        header, self._header_line, above = self._find_header(form, columns, expected)
+        notes += above
+        self._header, more = unique_names(header)
+        self._given = tuple(header) if self._header_line else None
+        self._notes = (*notes, *more)
+        self._kind = kind
+        self._tidy = Tidy(form, self._header)
+
+    @property
+    def header(self) -> Sequence[str]:
+        """Return the column names, unique."""
+        return self._header
+
+    @property
+    def dialect(self) -> Dialect:
+        """Return what was found out."""
+        return Dialect(
+            self._kind,
+            self._origin.compression,
+            header_line=self._header_line or None,
+            sheet=self._sheet,
+            member=self._origin.member,
+            notes=(*self._notes, *self._counts.notes),
+        )
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Return how many records were no data, by why."""
+        return dict(self._counts.by_reason)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._origin.close()
+
+    def __iter__(self) -> Iterator[Batch]:
+        data = self._frame.slice(self._header_line)
+        step = max(1, min(BATCH_ROWS, BATCH_BYTES * max(data.height, 1) // max(int(data.estimated_size()), 1)))
+        given = 0
+        for start in range(0, data.height, step):
+            part = data.slice(start, step)
+            part.columns = list(self._header)
+            first = self._header_line + start + 1
+            part = part.with_columns(pl.int_range(first, first + part.height, dtype=pl.UInt64, eager=True).alias(LINE))
+            kept = self._only_data(part.with_columns(_iso(pl.col(self._header))))
+            batch = number(kept, (), given)
+            given += kept.height
+            yield from cut(batch, self._header)
+
+    def _only_data(self, frame: pl.DataFrame) -> pl.DataFrame:
+        frame = self._tidy.nulls(frame)
+        data = self._tidy.without_blank(frame)
+        self._counts.add("blank", frame.height - data.height)
+        kept = self._tidy.without_totals(data)
+        self._counts.add("totals", data.height - kept.height)
+        if self._given is None:
+            return kept
+        cells = zip(self._header, self._given, strict=True)
+        is_header = pl.all_horizontal(pl.col(name).fill_null("") == text for name, text in cells)
+        rows = kept.filter(~is_header)
+        self._counts.add("repeated header", kept.height - rows.height)
+        return rows
+
+    def _find_header(
+        self, form: Format, columns: Sequence[str], expected: Collection[str]
+    ) -> tuple[list[str], int, list[str]]:
+        """Return the names, the header's row (0 where there is none) and remarks."""
+        frame = self._frame
+        head = [[cell or "" for cell in row] for row in frame.head(_LOOKED_AT).rows()]
+        names = list(form.names or columns) or [f"column_{i}" for i in range(1, frame.width + 1)]
+        if form.header_row == 0:
+            return self._fit(names), 0, []
+        if form.header_row is None:
+            at = find_header(head, expected, columns)
+        elif form.header_row > len(head):
+            raise InvalidData(f"{self._origin.name}: the header should be in row {form.header_row}, which is not there")
+        else:
+            at = form.header_row - 1
+        if at is None:
+            return self._fit(names), 0, ["no row looks like a header; the contract's columns stand for it"]
+        header, notes = _with_groups(head, at)
+        self._drop_empty_end(header, notes, at)
+        if above := sum(1 for row in head[:at] if any(row)):
+            notes.insert(0, f"{above} row{'s' if above > 1 else ''} above the header")
+        return header, at + 1, notes
+
+    def _fit(self, names: list[str]) -> list[str]:
+        if len(names) != self._frame.width:
+            raise InvalidData(
+                f"{self._origin.name}: {self._frame.width} columns, and {len(names)} names stand for a header"
+            )
+        return names
+
+    def _drop_empty_end(self, header: list[str], notes: list[str], at: int) -> None:
+        """Leave out columns on the right that have neither a name nor a value."""
+        names = len(header)
+        while names > 1 and not header[names - 1].strip():
+            column = self._frame.to_series(names - 1).slice(at)
+            if column.fill_null("").str.strip_chars().ne("").any():
+                break
+            names -= 1
+        if names < len(header):
+            notes.append(
+                f"{len(header) - names} empty column{'s' if len(header) - names > 1 else ''} at the end left out"
+            )
+            del header[names:]
+            self._frame = self._frame.select(self._frame.columns[:names])
+
+
+def _iso(cells: pl.Expr) -> pl.Expr:
+    """Return moments as ISO 8601: calamine writes a space before the time, and a time as one of day 0."""
+    return cells.str.replace(_TIME, "$1").str.replace(_MIDNIGHT, "$1").str.replace(_MOMENT, "${1}T$2")
+
+
+def _with_groups(head: list[list[str]], at: int) -> tuple[list[str], list[str]]:
+    """Return the header's names, each with that of the merged cell above it, where the row above has such."""
+    header = head[at]
+    above = head[at - 1] if at else []
+    filled = [cell for cell in above if cell.strip()]
+    if len(filled) < 2 or len(set(filled)) < len(filled) or len(filled) >= len([c for c in header if c.strip()]):  # noqa: PLR2004
+        return list(header), []
+    group = ""
+    names = []
+    for over, name in zip(above, header, strict=True):
+        group = over.strip() or group
+        names.append(f"{group} {name}".strip() if name.strip() else over)
+    return names, ["two header rows joined"]
+
+
+def _load(path: Path, name: str, form: Format, notes: list[str]) -> tuple[str, pl.DataFrame]:
+    """Return the chosen sheet's name and its cells as texts, from its first row on."""
+    import fastexcel  # noqa: PLC0415 - costs 50 ms, and most files are no workbooks
+
+    with reading(name, "a workbook", fastexcel.FastExcelError):
+        book = fastexcel.read_excel(path)
+        names: list[str] = list(book.sheet_names)
+        for sheet in _choices(names, form.sheet, name):
+            frame = _cells(book, sheet, name)
+            if frame.width:
+                if others := [other for other in names if other != sheet]:
+                    notes.append(f"sheets not read: {', '.join(others[:10])}")
+                return sheet, frame
+    raise InvalidData(f"{name}: the sheet is empty" if form.sheet is not None else f"{name}: the file is empty")
+
+
+def _choices(names: list[str], wanted: str | int | None, name: str) -> list[str]:
+    """Return the sheets to try: the wanted one, by name or by number from 1; else all, for the first that has cells."""
+    if wanted is None:
+        return names
+    if isinstance(wanted, int) and 1 <= wanted <= len(names):
+        return [names[wanted - 1]]
+    if wanted in names:
+        return [str(wanted)]
+    shown = ", ".join(names[:10])
+    raise ConfigError(f"no sheet {wanted} in {name}", where="format", way_out=f"it has {shown}")
+
+
+def _cells(book: Any, sheet: str, name: str) -> pl.DataFrame:  # noqa: ANN401 - fastexcel is not typed
+    loaded = book.load_sheet(sheet, header_row=None, skip_rows=0, dtypes="string")
+    if loaded.width > COLUMNS_LIMIT:
+        raise InvalidData(f"{name}: {loaded.width} columns; at most {COLUMNS_LIMIT}")
+    if loaded.width * loaded.height > _CELLS_LIMIT:
+        raise InvalidData(f"{name}: a sheet of {loaded.width} by {loaded.height} cells; at most {_CELLS_LIMIT}")
+    frame: pl.DataFrame = loaded.to_polars()
+    return frame
