@@ -76,6 +76,23 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """``count`` quarantined rows of one file, in ``rows``, and what is decided about those that pass this time.
+
+    ``base`` is the run that quarantined them; only beside what that run published do they have a place.
+    """
+
+    rows: Pin
+    count: int
+    base: str
+    decision: Literal["released", "waived"]
+    reason: str
+    decided_by: str
+    waived: tuple[str, ...] = ()
+    expires_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SilverPack:
     """An item's payload: a file, or a pack of small ones, of one agency.
 
@@ -88,8 +105,10 @@ class SilverPack:
     destination: Destination
     planned_at: str
     references: Mapping[str, Pin] = field(default_factory=dict)
-    released: Pin | None = None
-    """Quarantined rows, mended, that go through the contract again in place of files."""
+    released: Release | None = None
+    """Of the one file only these rows, mended where they were edited: they go through the contract again."""
+    waived: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By source, the rules that hold no row of it back."""
 
     @property
     def today(self) -> date:

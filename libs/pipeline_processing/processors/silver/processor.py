@@ -6,7 +6,7 @@ import asyncio
 import tempfile
 import threading
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +19,7 @@ from pipeline_processing.processors.content import ContentFile, store
 from pipeline_processing.processors.refine import Interrupted, refine
 from pipeline_processing.processors.silver.item import NAME, REFINED, FileStatus, SilverPack, pack_of, problems_of
 from pipeline_processing.processors.silver.snapshots import read_contract, read_reference
+from pipeline_processing.quarantine.policy import waive
 from pipeline_processing.tables import partition_path
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pipeline_processing.model import Gathered, Item, Json, Output, Problem
     from pipeline_processing.processors.refined import Refined
     from pipeline_processing.processors.silver.item import SourceFile
+    from pipeline_processing.readers import Rows
 
 log = structlog.get_logger(__name__)
 
@@ -51,8 +53,8 @@ class SilverConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class _Given:
-    """What every file of a pack is refined with."""
+class Given:
+    """What a file is refined with."""
 
     contract: Contract
     references: Mapping[str, pl.DataFrame]
@@ -68,7 +70,7 @@ class SilverProcessor:
     ) -> None:
         self._config, self._stores, self._token_key = config, stores, token_key
         self._slots = asyncio.Semaphore(config.concurrency)
-        self._given: dict[str, _Given] = {}
+        self._given: dict[str, Given] = {}
 
     async def process(self, item: Item) -> ItemResult:
         """Refine every file of the pack; Transient where a service is away, ConfigError where a key is lacking."""
@@ -77,7 +79,8 @@ class SilverProcessor:
         entries: list[Json] = []
         outputs: list[Output] = []
         for file in pack.files:
-            entry, stored = await self._file(item, pack, file, given)
+            contract = waive(given.contract, pack.waived.get(file.source, ()))
+            entry, stored = await self._file(item, pack, file, replace(given, contract=contract))
             entries.append(entry)
             outputs += stored
         counts = Counter(entry["status"] for entry in entries)
@@ -94,7 +97,7 @@ class SilverProcessor:
         """Yield the files of which no row was refined."""
         return problems_of(gathered)
 
-    async def _read_given(self, pack: SilverPack) -> _Given:
+    async def _read_given(self, pack: SilverPack) -> Given:
         pins = [pack.contract, *pack.references.values()]
         key = " ".join(pin.sha256 for pin in pins)
         if key not in self._given:
@@ -104,10 +107,10 @@ class SilverProcessor:
             }
             while len(self._given) >= _KEPT:
                 del self._given[next(iter(self._given))]
-            self._given[key] = _Given(contract, references)
+            self._given[key] = Given(contract, references)
         return self._given[key]
 
-    async def _file(self, item: Item, pack: SilverPack, file: SourceFile, given: _Given) -> tuple[Json, list[Output]]:
+    async def _file(self, item: Item, pack: SilverPack, file: SourceFile, given: Given) -> tuple[Json, list[Output]]:
         async with self._slots:
             with tempfile.TemporaryDirectory(prefix="silver-", dir=self._config.folder) as name:
                 folder = Path(name)
@@ -117,7 +120,7 @@ class SilverProcessor:
                 except (NotFound, PreconditionFailed, Archived, AccessDenied, InvalidData) as error:
                     status = status_of(error)
                     log.info("file.failed", source=file.source, status=status)
-                    return _verdict(file, status, str(error)), []
+                    return entry_of(file, status, str(error)), []
                 return await self._store(item, pack, given, file, refined)
 
     async def _download(self, file: SourceFile, folder: Path) -> Path:
@@ -128,7 +131,16 @@ class SilverProcessor:
                 await asyncio.to_thread(target.write, chunk)
         return path
 
-    async def _refine(self, path: Path, agency_id: str, pack: SilverPack, file: SourceFile, given: _Given) -> Refined:
+    async def _refine(
+        self,
+        path: Path,
+        agency_id: str,
+        pack: SilverPack,
+        file: SourceFile,
+        given: Given,
+        *,
+        opened: Callable[[Path, Contract], Rows] | None = None,
+    ) -> Refined:
         """Refine off the event loop. A cancelled task waits for its thread, which stops after the batch in work."""
         stop = threading.Event()
         work = asyncio.ensure_future(
@@ -145,6 +157,7 @@ class SilverProcessor:
                 today=pack.today,
                 footer=_footer(pack, file, given.contract),
                 stop=stop,
+                opened=opened,
             )
         )
         try:
@@ -161,7 +174,7 @@ class SilverProcessor:
             raise
 
     async def _store(
-        self, item: Item, pack: SilverPack, given: _Given, file: SourceFile, refined: Refined
+        self, item: Item, pack: SilverPack, given: Given, file: SourceFile, refined: Refined
     ) -> tuple[Json, list[Output]]:
         """Store the outputs in the order of law 2: rows, then quarantine, then profile; the marker comes after."""
         objects = self._stores(pack.destination.bucket)
@@ -176,7 +189,7 @@ class SilverProcessor:
             return output
 
         passed = refined.verdict.status not in {"fail_file", "fail_run"}
-        entry = _verdict(file, REFINED if passed else "failed", "" if passed else _because(refined))
+        entry = entry_of(file, REFINED if passed else "failed", "" if passed else _because(refined))
         entry["refined"] = refined.as_json()
         entry["outputs"] = []
         by = given.contract.partition_by
@@ -225,7 +238,8 @@ def status_of(error: Exception) -> FileStatus:
             return "unreadable"
 
 
-def _verdict(file: SourceFile, status: FileStatus, reason: str) -> dict[str, Json]:
+def entry_of(file: SourceFile, status: FileStatus, reason: str) -> dict[str, Json]:
+    """Return what a result says of every file."""
     return {
         "source": file.source,
         "version": file.version,
