@@ -50,6 +50,11 @@ BENCHMARKS = {
     "publish-table": Benchmark("tables:publish", 500, 100, "memory"),
     "publish-table-endpoint": Benchmark("tables:publish", 500, 100, "endpoint", needs_stack=True),
     "export-million": Benchmark("million:export", 1_000_000, 50_000, needs_stack=True),
+    "refine": Benchmark("refine:dirty", 10_000_000, 300_000),
+    "checks": Benchmark("refine:checks", 5_000_000, 300_000, "alone"),
+    "checks-pandas": Benchmark("refine:checks", 5_000_000, 300_000, "pandas"),
+    "checks-pandera": Benchmark("refine:checks", 5_000_000, 300_000, "pandera"),
+    "checks-great-expectations": Benchmark("refine:checks", 5_000_000, 300_000, "great-expectations"),
 }
 
 
