@@ -17,12 +17,13 @@ ISO: Final = "%Y-%m-%d"
 _UNMISTAKABLE: Final = ("%Y/%m/%d", "%Y%m%d", "%d-%B-%Y", "%d %B %Y", "%B %d, %Y", "%B %d %Y", "%b. %d, %Y", "%d-%b-%y")
 """Formats in which nobody can take the day for the month. ``%B`` reads short names too."""
 _SHORTHANDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "MDY": ("%m/%d/%Y", "%m-%d-%Y", "%m.%d.%Y", "%m/%d/%y", "%m-%d-%y", "%m.%d.%y", "%m%d%Y"),
-    "DMY": ("%d/%m/%Y", "%d-%m-%Y", "%d.%m.%Y", "%d/%m/%y", "%d-%m-%y", "%d.%m.%y", "%d%m%Y"),
+    "MDY": ("%Y%m%d", "%m/%d/%Y", "%m-%d-%Y", "%m.%d.%Y", "%m/%d/%y", "%m-%d-%y", "%m.%d.%y", "%m%d%Y"),
+    "DMY": ("%Y%m%d", "%d/%m/%Y", "%d-%m-%Y", "%d.%m.%Y", "%d/%m/%y", "%d-%m-%y", "%d.%m.%y", "%d%m%Y"),
     "YMD": ("%Y.%m.%d", "%y-%m-%d", "%y/%m/%d", "%y%m%d"),
 }
+"""``%Y%m%d`` goes first: 20051026 is no 20 May 1026, and what is meant as one of the others is hardly ever a year."""
 _TIMES: Final = ("%H:%M:%S%.f", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
-CLOCKS: Final = (*_TIMES, "%H%M", "%I:%M%p", "%I %p")
+CLOCKS: Final = (*_TIMES, "%H%M", "%I:%M%p")
 """Formats of a time of day."""
 _KNOWN: Final = re.compile(r"%(?:[-_0]?[A-Za-z%]|\.?[369]?f|:{0,3}z|#z)")
 _WIDTHS: Final = {"%Y": 4, "%y": 2, "%m": 2, "%d": 2, "%H": 2, "%M": 2, "%S": 2}

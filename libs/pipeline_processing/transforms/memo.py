@@ -25,7 +25,7 @@ class Memo:
 
     def __call__(self, texts: pl.Series) -> pl.Series:
         """Return the function's results, in the order of ``texts``."""
-        distinct = texts.unique()
+        distinct = texts.unique(maintain_order=True)
         known, function = self._known, self._function
         results: list[str | None] = []
         for text in distinct:

@@ -68,8 +68,7 @@ def money(options: Mapping[str, Json], dtype: pl.DataType) -> SeriesStep:
                 break
             amount = read(clean(bare.filter(left).str.extract(shape)))
             value = fill(value, left, amount if sign > 0 else -amount)
-        # There is no negative zero in accounts.
-        return value + 0.0 if dtype == pl.Float64 else value
+        return _unsigned_zero(value)
 
     return _stepping(read, slow, plain=option_text(options, "decimal", ".") == ".")
 
@@ -112,6 +111,14 @@ def _stepping(
         return _reading(texts, value)
 
     return step
+
+
+def _unsigned_zero(value: pl.Series) -> pl.Series:
+    """Make -0 the 0 that it equals; adding 0.0 does not, since Polars leaves that out."""
+    if value.dtype != pl.Float64:
+        return value
+    zero = value == 0.0
+    return value.set(zero, 0.0) if zero.any() else value
 
 
 def _hundredth(value: pl.Series, dtype: pl.DataType) -> pl.Series:
@@ -174,7 +181,7 @@ def _reader(dtype: pl.DataType) -> Callable[[pl.Series], pl.Series]:
         return exact
 
     def finite(texts: pl.Series) -> pl.Series:
-        value = texts.cast(pl.Float64, strict=False) + 0.0  # so that -0 is 0
+        value = _unsigned_zero(texts.cast(pl.Float64, strict=False))
         return value if value.is_finite().all() else value.set(~value.is_finite(), None)
 
     return finite

@@ -87,6 +87,8 @@ def write(text: str, *, turned: bool, part: str = "full", case: str = "title") -
         words = _words(clean, case)
     else:
         name = split(clean, turned=turned)
+        if part == "suffix":
+            return name.suffix or None
         chosen = [name.first, name.middle, name.last, name.suffix] if part == "full" else [getattr(name, part)]
         words = _words(" ".join(filter(None, chosen)), case)
     return words or None

@@ -27,7 +27,7 @@ AP_STYLE: Final[Mapping[str, tuple[str, ...]]] = {
     "KS": ("Kan", "Kans"), "MD": (), "MA": ("Mass",), "MI": ("Mich",), "MN": ("Minn",), "MS": ("Miss",),
     "MT": ("Mont",), "NE": ("Neb", "Nebr"), "NV": ("Nev",), "NM": ("N Mex",), "NC": ("N Car",),
     "ND": ("N Dak",), "OK": ("Okla",), "OR": ("Ore", "Oreg"), "PA": ("Penn", "Penna"), "SC": ("S Car",),
-    "SD": ("S Dak",), "TN": ("Tenn",), "TX": ("Tex",), "VA": ("Virg",), "WA": ("Wash",), "WV": ("W Virginia",),
+    "SD": ("S Dak",), "TN": ("Tenn",), "TX": ("Tex",), "VA": ("Virg",), "WA": ("Wash",), "WV": ("W Va", "W Virginia"),
     "WI": ("Wis", "Wisc"), "WY": ("Wyo",), "VI": ("US Virgin Islands",),
 }  # fmt: skip
 """The Associated Press's abbreviations and others that are common, beside the two letters."""
