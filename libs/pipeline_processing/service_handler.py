@@ -264,6 +264,19 @@ class ServiceHandler:
             ),
         )
 
+    @property
+    def release(self) -> Processor:
+        """Return the processor that sends quarantined rows through the contract again; keys as for `silver`."""
+        from pipeline_processing.processors.silver import processor, release  # noqa: PLC0415 - see silver
+
+        key = self.settings.token_key
+        return self._processor(
+            release.NAME,
+            lambda: release.ReleaseProcessor(
+                processor.SilverConfig(), self.store, token_key=key.get_secret_value().encode() if key else None
+            ),
+        )
+
     def _processor(self, name: str, make: Callable[[], Processor]) -> Processor:
         if name not in self._processors:
             self._processors[name] = make()
