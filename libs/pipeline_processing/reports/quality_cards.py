@@ -36,7 +36,10 @@ STYLE: Final = """
 .bars .none { color: var(--soft); font-style: italic; }
 rect { fill: var(--bar); } line { stroke: var(--line); }
 @media print { .card, .fill, .fill i, .bars i, rect { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  .cards { grid-template-columns: repeat(2, 1fr); } .bars span:first-child { white-space: pre-wrap; } }
+  .cards { display: block; columns: 3; column-gap: .7rem; } .card { margin: 0 0 .7rem; padding: .5rem .6rem; }
+  .card h3 { font-size: 11px; } .card h4, .card dl, .card p, .bars, .ends { font-size: 9px; }
+  .card svg { height: 3rem; }
+  .bars span:first-child { white-space: pre-wrap; overflow-wrap: anywhere; } }
 """
 SHOWN: Final = 300
 """Columns with a card."""
@@ -70,9 +73,9 @@ def _completeness(column: Column) -> str:
 
 
 def _figures(column: Column) -> str:
-    pairs = {"empty": number(column.nulls) if column.nulls else "", "different": _different(column)}
+    pairs = {"empty": f"{column.nulls:,}" if column.nulls else "", "different": _different(column)}
     if column.not_finite:
-        pairs["no number"] = number(column.not_finite)
+        pairs["no number"] = f"{column.not_finite:,}"
     if column.moments.count:
         pairs |= {"mean": number(column.moments.mean), "deviation": number(column.moments.deviation)}
     sketch = column.sketch()
@@ -80,7 +83,7 @@ def _figures(column: Column) -> str:
         low, middle, high = (number(column.shown(value)) for value in sketch.quantiles((0.25, 0.5, 0.75)))
         pairs |= {"median": middle, "middle half": f"{low} to {high}"}
     if column.kind == "string" and column.low is not None:
-        pairs |= {"first": str(column.low), "last": str(column.high)}
+        pairs |= {"first": str(column.low).strip() or "blank", "last": str(column.high).strip() or "blank"}
     if column.lengths.count:
         low, high = number(column.lengths.low), number(column.lengths.high)
         pairs["characters"] = (
@@ -93,7 +96,7 @@ def _figures(column: Column) -> str:
 def _different(column: Column) -> str:
     filled, distinct = column.rows - column.nulls, column.distinct_count
     about = "" if distinct < 100 else "about "  # noqa: PLR2004 - where the sketch begins to estimate
-    return f"{about}{number(distinct)}{', each once' if filled > 1 and distinct == filled else ''}" if filled else ""
+    return f"{about}{distinct:,}{', each once' if filled > 1 and distinct == filled else ''}" if filled else ""
 
 
 def _histogram(column: Column) -> str:
