@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _KEEP: Final = "_keep"
-_COMPRESSION: Final = "lz4"
-"""Read once and deleted: a second saved in writing counts more than disk."""
+_COMPRESSION: Final = "uncompressed"
+"""Read once and deleted: lz4 costs more than it saves. By dictionaries alone it is half as large as a CSV file."""
 
 
 class Staging:
