@@ -136,13 +136,16 @@ class BronzeToSilver:
         destination: Destination,
     ) -> Maker:
         from pipeline_processing.processors.silver.snapshots import Snapshots  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.processors.silver.waivers import waivers_of  # noqa: PLC0415 - the same
 
         snapshots = Snapshots(services.store(destination.bucket), destination, services.clock, services.jitter)
         pin = await snapshots.freeze_contract(contract, spec["contract"])
         references = {
             reference.name: await snapshots.freeze_reference(reference, services) for reference in contract.references
         }
-        return Maker(run_id, pin, destination, services.clock.now().isoformat(), references)
+        now = services.clock.now()
+        waived = await waivers_of(destination, services, today=now.date())
+        return Maker(run_id, pin, destination, now.isoformat(), references, waived=waived)
 
     async def _agencies(self, spec: Mapping[str, Json], services: ServiceHandler) -> list[str]:
         from pipeline_processing.processors.agencies import choose  # noqa: PLC0415 - discovery stays light
@@ -216,16 +219,31 @@ class Maker:
     """Makes items' payloads: what all of a run's packs have in common, with each one's files."""
 
     def __init__(
-        self, run_id: str, contract: Json, destination: Destination, planned_at: str, references: Mapping[str, Json]
+        self,
+        run_id: str,
+        contract: Json,
+        destination: Destination,
+        planned_at: str,
+        references: Mapping[str, Json],
+        *,
+        waived: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._run_id, self._contract, self._destination = run_id, contract, destination
-        self._planned_at, self._references = planned_at, references
+        self._planned_at, self._references, self._waived = planned_at, references, waived or {}
 
     def __call__(self, files: tuple[SourceFile, ...]) -> SilverPack:
         """Return the payload of one pack."""
         from pipeline_processing.processors.silver.item import SilverPack  # noqa: PLC0415 - discovery stays light
 
-        return SilverPack(self._run_id, files, self._contract, self._destination, self._planned_at, self._references)
+        return SilverPack(
+            self._run_id,
+            files,
+            self._contract,
+            self._destination,
+            self._planned_at,
+            self._references,
+            waived={file.source: self._waived[file.source] for file in files if file.source in self._waived},
+        )
 
 
 def contract_of(spec: Mapping[str, Json]) -> Contract:

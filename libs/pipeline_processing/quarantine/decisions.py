@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import date
 
 DECISIONS: Final = pl.Schema(
@@ -69,13 +69,17 @@ def decided(rows: pl.DataFrame, ruling: Ruling, *, source: str) -> pl.DataFrame:
     return rows.select(columns[name].cast(dtype).alias(name) for name, dtype in DECISIONS.items())
 
 
-def active_waivers(decisions: Iterable[pl.DataFrame], *, today: date) -> dict[str, tuple[str, ...]]:
+def active_waivers(
+    decisions: Iterable[pl.DataFrame], *, today: date, rolled_back: Collection[str] = ()
+) -> dict[str, tuple[str, ...]]:
     """Return the rules waived by source; a waiver holds for every version of its source until it has expired."""
     found: dict[str, set[str]] = {}
     for frame in decisions:
-        active = frame.filter((pl.col("decision") == "waived") & (pl.col("expires_at") >= today.isoformat())).select(
-            "source_file", pl.col("rules")
-        )
+        active = frame.filter(
+            (pl.col("decision") == "waived")
+            & (pl.col("expires_at") >= today.isoformat())
+            & ~pl.col("release_id").is_in(list(rolled_back))
+        ).select("source_file", pl.col("rules"))
         for source, rules in active.unique().iter_rows():
             found.setdefault(source, set()).update(rules)
     return {source: tuple(sorted(rules)) for source, rules in sorted(found.items())}

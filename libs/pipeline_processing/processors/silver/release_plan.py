@@ -13,12 +13,14 @@ import polars as pl
 from etl_core.errors import ConfigError, NotFound
 from pipeline_processing.contracts.model import Contract  # noqa: TC001 - dataclasses keep their annotations
 from pipeline_processing.model import Item
+from pipeline_processing.processors.silver.dataset_tables import silver_schema
 from pipeline_processing.processors.silver.item import Release, SilverPack, SourceFile
 from pipeline_processing.processors.silver.release import NAME
 from pipeline_processing.processors.silver.snapshots import Snapshots
 from pipeline_processing.quarantine import editing
 from pipeline_processing.quarantine.book import Book, Filter
 from pipeline_processing.quarantine.selected import SELECTION
+from pipeline_processing.tables.schema import merged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -80,6 +82,8 @@ async def items(
             raise ConfigError(
                 "there is no quarantine", where=book.uri, way_out="check --dataset, --silver-* and --format"
             )
+        table = await services.table(destination).snapshot()
+        merged(table.schema, silver_schema(wish.contract), where=services.table(destination).uri)
         edits = await _edits(wish, book, run_id, services) if wish.edited else None
         meant = wish.rows if edits is None else _of_ids(wish.rows, edits["quarantine_id"].to_list())
         async for rows in book.rows(meant):

@@ -13,13 +13,14 @@ Where the file was published anew meanwhile, step 3 adds nothing, and the decisi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from pipeline_processing.model import Output, Problem, Published
 from pipeline_processing.problems import Problems
 from pipeline_processing.processors.silver import dataset_tables as tables
+from pipeline_processing.processors.silver import waivers
 from pipeline_processing.processors.silver.item import REFINED, pack_of
 from pipeline_processing.processors.silver.release import NAME, problems_of
 from pipeline_processing.quarantine.book import rolled_back_in
@@ -99,7 +100,9 @@ class ReleasePublication:
 
     def _parts(self, item: Item, marker: Marker) -> Iterable[_Part]:
         pack = pack_of(item)
-        base = pack.released.base if pack.released else ""
+        release = pack.released
+        if release is None:
+            return
         at = datetime.fromisoformat(marker.finished_at)
         for entry in marker.result.details["files"]:
             if entry["status"] != REFINED:
@@ -114,13 +117,15 @@ class ReleasePublication:
                 item=item.item_id,
                 planned_at=pack.planned_at,
                 part=self._run_id,
-                base=base,
+                base=release.base,
             )
             rows = [self._file("", made, origin, at) for made in entry["outputs"]]
             decisions, quarantine = (
                 self._file(which, entry[which], origin, at) if which in entry else None
                 for which in ("decisions", "quarantine")
             )
+            if decisions is not None:
+                decisions = replace(decisions, tags={**decisions.tags, **waivers.tags_of(release)})
             yield _Part(item.agency_id, origin, entry.get("passed", 0), rows, decisions, quarantine)
 
     def _file(self, which: str, made: Json, origin: Origin, at: datetime) -> DataFile:
