@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline_processing.contracts.model import Format
 
 Cells = list[str | None]
+_PLACE = "?place"
 
 
 class Tidy:
@@ -89,18 +90,22 @@ class Assembler:
         self._rows: list[Cells] = []
         self._lines: list[int] = []
         self._rejects: list[Reject] = []
+        self._places: list[int] = []
+        self._reject_places: list[int] = []
         self._size = 0
-        self._number = 0
+        self._given = 0
 
     def row(self, line: int, cells: Cells, size: int) -> Iterator[Batch]:
         """Take a row of about ``size`` bytes; yield the batch that it fills."""
         self._rows.append(cells)
         self._lines.append(line)
+        self._places.append(len(self._rows) + len(self._rejects))
         yield from self._grow(size)
 
     def reject(self, line: int, reason: str, detail: str, raw: bytes) -> Iterator[Batch]:
         """Take a record that is no row; yield the batch that it fills."""
         self._rejects.append(Reject(0, line, reason, detail, raw[:RAW_LIMIT]))
+        self._reject_places.append(len(self._rows) + len(self._rejects))
         yield from self._grow(len(raw[:RAW_LIMIT]))
 
     def finish(self) -> Iterator[Batch]:
@@ -108,34 +113,38 @@ class Assembler:
         if not self._rows and not self._rejects:
             return
         frame = pl.DataFrame(self._rows, schema=dict.fromkeys(self._header, pl.String), orient="row")
-        frame = frame.with_columns(pl.Series(LINE, self._lines, pl.UInt64))
-        rejects, self._rows, self._lines, self._rejects, self._size = self._rejects, [], [], [], 0
-        yield from self._give(frame, rejects)
+        frame = frame.with_columns(pl.Series(LINE, self._lines, pl.UInt64), pl.Series(_PLACE, self._places, pl.UInt64))
+        rejects, places = self._rejects, self._reject_places
+        self._rows, self._lines, self._places, self._rejects, self._reject_places, self._size = [], [], [], [], [], 0
+        frame = self._tidy.nulls(frame)
+        kept = self._tidy.without_totals(frame)
+        self._counts.add("totals", frame.height - kept.height)
+        batch = number(kept, rejects, self._given, row_places=kept[_PLACE], reject_places=places)
+        self._given += kept.height + len(rejects)
+        yield from cut(batch, self._header)
 
     def _grow(self, size: int) -> Iterator[Batch]:
         self._size += size
         if len(self._rows) + len(self._rejects) >= BATCH_ROWS or self._size >= BATCH_BYTES:
             yield from self.finish()
 
-    def _give(self, frame: pl.DataFrame, rejects: list[Reject]) -> Iterator[Batch]:
-        frame = self._tidy.nulls(frame)
-        data = self._tidy.without_blank(frame)
-        self._counts.add("blank", frame.height - data.height)
-        kept = self._tidy.without_totals(data)
-        self._counts.add("totals", data.height - kept.height)
-        batch = number(kept, rejects, self._number)
-        self._number += kept.height + len(rejects)
-        yield from cut(batch, self._header)
 
+def number(
+    frame: pl.DataFrame,
+    rejects: Sequence[Reject],
+    given: int,
+    *,
+    row_places: pl.Series | None = None,
+    reject_places: Sequence[int] | None = None,
+) -> Batch:
+    """Return rows and rejects numbered together in the order of the file, from ``given`` + 1 on.
 
-def number(frame: pl.DataFrame, rejects: Sequence[Reject], given: int) -> Batch:
-    """Return rows and rejects numbered together in the order of their lines, from ``given`` + 1 on.
-
-    Of one line, the rows come first. Both must be in order already.
+    Where they stand, ascending, is told by their places; without those, by their lines.
     """
-    rejected = pl.Series([reject.line for reject in rejects], dtype=pl.UInt64)
-    before_row = rejected.search_sorted(frame[LINE], side="left")
-    before_reject = frame[LINE].search_sorted(rejected, side="right")
+    rows_at = frame[LINE] if row_places is None else row_places
+    rejects_at = pl.Series(reject_places or [reject.line for reject in rejects], dtype=pl.UInt64)
+    before_row = rejects_at.search_sorted(rows_at, side="left")
+    before_reject = rows_at.search_sorted(rejects_at, side="right")
     rows = pl.int_range(given + 1, given + 1 + frame.height, dtype=pl.UInt64, eager=True) + before_row.cast(pl.UInt64)
     numbered = tuple(
         Reject(given + 1 + i + before, reject.line, reject.reason, reject.detail, reject.raw)

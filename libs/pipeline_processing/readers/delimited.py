@@ -30,7 +30,8 @@ def open_delimited(
         found = look(text, form, is_whole=is_whole, expected=expected, columns=columns)
         given = found.header
         if given is None:
-            given = form.names or tuple(columns) or tuple(f"column_{i}" for i in range(1, found.width + 1))
+            given = form.names or (tuple(columns) if form.header_row == 0 or len(columns) == found.width else ())
+            given = given or tuple(f"column_{number}" for number in range(1, found.width + 1))
         header, notes = unique_names(given)
         header_bytes = found.header_text.rstrip("\r\n").encode(codec, "replace") or b"\n"
         shape = Shape(found.delimiter, form.quote, given, len(header), found.extra, header_bytes)

@@ -95,7 +95,7 @@ def look(
         return Found(sample.delimiter, None, None, "", skip, sample.width, 0, tuple(notes))
     header = _header_at(sample, form.header_row) if form.header_row else _find_header(sample, expected, columns)
     if header is None:
-        notes.append("no line looks like a header; the contract's columns stand for it")
+        notes.append("no line looks like a header")
         return Found(sample.delimiter, None, None, "", skip, sample.width, 0, tuple(notes))
     if len(header.fields) > COLUMNS_LIMIT:
         raise InvalidData(f"a header of {len(header.fields)} columns; at most {COLUMNS_LIMIT}")
@@ -159,7 +159,7 @@ def _header_at(sample: _Sample, row: int) -> _Record:
 
 
 def _find_header(sample: _Sample, expected: Collection[str], columns: Sequence[str]) -> _Record | None:
-    """Return the header's record, or None where the first one is data and ``columns`` fit it."""
+    """Return the header's record, or None where there is none."""
     at = find_header([record.fields for record in sample.records], expected, columns)
     return None if at is None else sample.records[at]
 
@@ -167,7 +167,7 @@ def _find_header(sample: _Sample, expected: Collection[str], columns: Sequence[s
 def find_header(rows: Sequence[Sequence[str]], expected: Collection[str], columns: Sequence[str]) -> int | None:
     """Return which of the first rows is the header: the first with expected names, else the first of nothing but names.
 
-    None where there is no such row and ``columns`` fit the rows; else the first row of the usual width is it.
+    None where there is no such row: the first one is data then, and must not be lost.
     """
     filled = [(at, row) for at, row in enumerate(rows) if any(cell.strip() for cell in row)]
     wanted = {_plain(name) for name in (*expected, *columns)}
@@ -178,12 +178,15 @@ def find_header(rows: Sequence[Sequence[str]], expected: Collection[str], column
     widths = Counter(len(row) for _, row in filled)
     width = max(widths, key=lambda one: (widths[one], one), default=1)
     for at, row in filled:
-        names = {cell.strip() for cell in row if cell.strip()}
-        if len(names) >= _TEXT_SHARE * width and not any(_NO_NAME.fullmatch(name) for name in names):
+        cells = [cell.strip() for cell in row if cell.strip()]
+        names = set(cells)
+        if (
+            len(cells) >= _TEXT_SHARE * width
+            and 2 * len(names) >= len(cells)
+            and not any(_NO_NAME.fullmatch(name) for name in names)
+        ):
             return at
-    if columns and len(columns) == width:
-        return None
-    return next(at for at, row in filled if len(row) == width)
+    return None
 
 
 def _plain(name: str) -> str:

@@ -62,7 +62,7 @@ def detect(head: bytes, wanted: str | None) -> Encoding:
             return Encoding(name, mark)
     if zeros := _by_zeros(head):
         return Encoding(zeros)
-    if wanted is not None and Encoding(codecs.lookup(wanted).name).is_wide and not _is_utf8(head):
+    if wanted is not None and Encoding(codecs.lookup(wanted).name).is_wide and decide(head, None) != "utf-8":
         return Encoding(wanted)
     return Encoding(decide(head, wanted))
 
@@ -130,8 +130,8 @@ def errors_of(name: str) -> str:
 def _is_utf8(data: bytes) -> bool:
     try:
         data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return error.reason == "unexpected end of data" and len(data) - error.start < len("\U0010ffff".encode())
+    except UnicodeDecodeError:
+        return False
     return True
 
 

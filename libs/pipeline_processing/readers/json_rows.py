@@ -29,7 +29,8 @@ def is_lines(head: bytes) -> bool:
     lines = [line for line in head.splitlines() if line.strip()][:5]
     whole = [line for line in lines if line.strip().startswith(b"{") and line.strip().endswith(b"}")]
     if len(lines) > 1:
-        return bool(whole) and any(_is_object(line) for line in whole)
+        are_all_begun = all(line.lstrip().startswith(b"{") for line in lines)
+        return any(_is_object(line) for line in (whole if are_all_begun else lines[:1]))
     return bool(whole) and not _has_array(whole[0])
 
 

@@ -33,8 +33,9 @@ _FOREIGN: Final = (
 )
 _MARKUP: Final = re.compile(r"\s*<(?:!doctype\s+)?(html|table|head|body|\?xml|[a-z][\w.:-]*[\s/>])", re.IGNORECASE)
 _JSON: Final = re.compile(r'\s*(?:\[\s*(?:[\[{"\]\d-]|true|false|null)|\{\s*["}])')
-_CONTROL: Final = bytes([*range(9), *range(14, 27), *range(28, 32)])
+_CONTROL: Final = bytes([*range(1, 9), *range(14, 27), *range(28, 32)])
 _CONTROL_SHARE: Final = 0.1
+_ZERO_SHARE: Final = 0.3
 _EXTENSIONS: Final[dict[str, frozenset[str]]] = {
     "csv": frozenset({"csv"}),
     "tsv": frozenset({"csv"}),
@@ -91,9 +92,14 @@ def _text(head: bytes, form: Format, name: str) -> Kind:
         return "fixed"
     if _JSON.match(text):
         return "ndjson" if is_lines(text.encode("utf-8", "replace")) else "json"
-    if not encoding.is_wide and len(beginning) - len(beginning.translate(None, _CONTROL)) > len(head) * _CONTROL_SHARE:
+    if not encoding.is_wide and _is_binary(beginning):
         raise InvalidData(f"{name}: binary data of no kind that is read")
     return "csv"
+
+
+def _is_binary(data: bytes) -> bool:
+    controls = len(data) - len(data.translate(None, _CONTROL))
+    return controls > len(data) * _CONTROL_SHARE or data.count(0) > len(data) * _ZERO_SHARE
 
 
 def remark(name: str, kind: Kind) -> tuple[str, ...]:

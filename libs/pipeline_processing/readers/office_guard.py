@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import re
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence  # noqa: TC003 - dataclasses keep their annotations
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import InvalidData
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 XML_LIMIT: Final = 300 * 1000 * 1000
@@ -22,24 +26,59 @@ _PARTS_LIMIT: Final = 10_000
 _PIECE: Final = 1024 * 1024
 _DTD: Final = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _ERROR_CELL: Final = re.compile(rb"<c [^>]*?\bt=\"e\"")
+_MERGED: Final = re.compile(rb"<mergeCell\s[^>]*?\bref=\"([A-Z0-9:]+)\"")
+_MERGED_LIMIT: Final = 10_000
 _OVERLAP: Final = 256
+_XML: Final = (".xml", ".rels", ".vml")
+_BOOK: Final = "xl/workbook.xml"
+_RELATIONS: Final = "xl/_rels/workbook.xml.rels"
+_RELATION: Final = re.compile(r"<Relationship\s([^>]*)>")
+_SHEET: Final = re.compile(r"<(?:\w+:)?sheet\s([^>]*)>")
+_ATTRIBUTE: Final = re.compile(r"([\w:]+)=\"([^\"]*)\"")
 
 
-def check_xlsx(path: Path, name: str) -> int:
-    """Return how many cells hold an error; InvalidData for a bomb, a DTD, encryption or a damaged part."""
+@dataclass(frozen=True, slots=True)
+class Workbook:
+    """What a workbook's XML says, by its sheets' names: how many cells hold an error, which ranges are merged."""
+
+    errors: Mapping[str, int] = field(default_factory=dict)
+    merged: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def check_xlsx(path: Path, name: str) -> Workbook:
+    """Return what can be known before it is parsed; InvalidData for a bomb, a DTD, encryption or a damaged part."""
     try:
         with zipfile.ZipFile(path) as archive:
             parts = [part for part in archive.infolist() if not part.is_dir()]
             _check_sizes(parts, name)
-            return sum(
-                _read(archive, part, name) for part in parts if part.filename.endswith((".xml", ".rels", ".vml"))
-            )
+            found = {part.filename: _read(archive, part, name) for part in parts if part.filename.endswith(_XML)}
+            sheets = _sheets(archive, {part.filename for part in parts})
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
         raise InvalidData(f"{name}: a workbook whose zip is damaged") from error
+    return Workbook(
+        {sheet: found[part][0] for sheet, part in sheets.items() if part in found},
+        {sheet: found[part][1] for sheet, part in sheets.items() if part in found},
+    )
 
 
-def check_xls(path: Path, name: str) -> None:
-    """Raise InvalidData where the OLE file is too large, encrypted, or no workbook."""
+def _sheets(archive: zipfile.ZipFile, parts: Collection[str]) -> dict[str, str]:
+    """Return each sheet's part, by the sheet's name; none where the workbook does not say."""
+    if not {_BOOK, _RELATIONS} <= set(parts):
+        return {}
+    targets = {}
+    for tag in _RELATION.findall(archive.read(_RELATIONS).decode("utf-8", "replace")):
+        attributes = dict(_ATTRIBUTE.findall(tag))
+        target = attributes.get("Target", "")
+        targets[attributes.get("Id", "")] = target[1:] if target.startswith("/") else f"xl/{target}"
+    found = {}
+    for tag in _SHEET.findall(archive.read(_BOOK).decode("utf-8", "replace")):
+        attributes = dict(_ATTRIBUTE.findall(tag))
+        found[html.unescape(attributes.get("name", ""))] = targets.get(attributes.get("r:id", ""), "")
+    return found
+
+
+def check_xls(path: Path, name: str) -> Workbook:
+    """Return an empty description; InvalidData where the OLE file is too large, encrypted, or no workbook."""
     if path.stat().st_size > XLS_LIMIT:
         raise InvalidData(f"{name}: a workbook of more than {XLS_LIMIT} bytes")
     data = path.read_bytes()
@@ -47,6 +86,7 @@ def check_xls(path: Path, name: str) -> None:
         raise InvalidData(f"{name}: a workbook with a password")
     if not any(stream.encode("utf-16-le") in data for stream in ("Workbook", "Book", "WORKBOOK")):
         raise InvalidData(f"{name}: an OLE document that is no workbook")
+    return Workbook()
 
 
 def _check_sizes(parts: list[zipfile.ZipInfo], name: str) -> None:
@@ -64,9 +104,10 @@ def _check_sizes(parts: list[zipfile.ZipInfo], name: str) -> None:
             raise InvalidData(f"{name}: a part that unpacks to more than {RATIO_LIMIT} times its size: a bomb?")
 
 
-def _read(archive: zipfile.ZipFile, part: zipfile.ZipInfo, name: str) -> int:
-    """Read a part to its end, as its declared size may lie; return its error cells."""
+def _read(archive: zipfile.ZipFile, part: zipfile.ZipInfo, name: str) -> tuple[int, list[str]]:
+    """Read a part to its end, as its declared size may lie; return its error cells and merged ranges."""
     errors = 0
+    merged: list[str] = []
     tail = b""
     with archive.open(part) as file:
         while piece := file.read(_PIECE):
@@ -75,5 +116,7 @@ def _read(archive: zipfile.ZipFile, part: zipfile.ZipInfo, name: str) -> int:
                 raise InvalidData(f"{name}: a workbook whose XML declares entities")
             cut = max(text.rfind(b"<"), 0)
             errors += len(_ERROR_CELL.findall(text, 0, cut))
-            tail = text[cut:][-_OVERLAP:] if len(text) - cut > _OVERLAP else text[cut:]
-    return errors + len(_ERROR_CELL.findall(tail))
+            if len(merged) < _MERGED_LIMIT:
+                merged += [match.decode("ascii", "replace") for match in _MERGED.findall(text, 0, cut)]
+            tail = text[max(cut, len(text) - _OVERLAP) :]
+    return errors, merged

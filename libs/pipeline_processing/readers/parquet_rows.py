@@ -123,7 +123,7 @@ def text_of(series: pl.Series) -> pl.Series:
     if kind == pl.String:
         return series
     if kind == pl.Binary:
-        return series.cast(pl.String, strict=False)
+        return pl.Series(series.name, [_decoded(value) for value in series.to_list()], pl.String)
     if kind.is_nested():
         values = [None if value is None else _json(value) for value in series.to_list()]
         return pl.Series(series.name, values, pl.String)
@@ -133,6 +133,13 @@ def text_of(series: pl.Series) -> pl.Series:
     if kind in {pl.Duration, pl.Date, pl.Time}:
         return series.dt.to_string("iso")
     return series.cast(pl.String)
+
+
+def _decoded(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _json(value: object) -> str:

@@ -11,6 +11,7 @@ from pipeline_processing.readers import BATCH_BYTES, BATCH_ROWS, LINE, Batch, Di
 from pipeline_processing.readers.assembling import Counts, Tidy, cut, number
 from pipeline_processing.readers.dialects import COLUMNS_LIMIT, find_header, unique_names
 from pipeline_processing.readers.guarded import reading
+from pipeline_processing.readers.merged_cells import join_groups
 from pipeline_processing.readers.office_guard import check_xls, check_xlsx
 
 if TYPE_CHECKING:
@@ -40,14 +41,11 @@ class SheetRows:
         self._origin = origin
         self._counts = Counts()
         notes = [*origin.notes]
-        if kind == "xlsx":
-            if errors := check_xlsx(origin.path, origin.name):
-                notes.append(
-                    f"{errors} cell{'s' if errors > 1 else ''} with an error (#REF! and the like) read as empty"
-                )
-        else:
-            check_xls(origin.path, origin.name)
+        book = check_xlsx(origin.path, origin.name) if kind == "xlsx" else check_xls(origin.path, origin.name)
         self._sheet, self._frame = _load(origin.path, origin.name, form, notes)
+        self._spans = spans_of(book.merged.get(self._sheet, ()))
+        if errors := book.errors.get(self._sheet, 0):
+            notes.append(f"{errors} cell{'s' if errors > 1 else ''} with an error (#REF! and the like) read as empty")
         header, self._header_line, above = self._find_header(form, columns, expected)
         notes += above
         self._header, more = unique_names(header)
@@ -128,12 +126,13 @@ class SheetRows:
         else:
             at = form.header_row - 1
         if at is None:
-            return self._fit(names), 0, ["no row looks like a header; the contract's columns stand for it"]
-        header, notes = _with_groups(head, at)
-        self._drop_empty_end(header, notes, at)
-        if above := sum(1 for row in head[:at] if any(row)):
+            return self._fit(names), 0, ["no row looks like a header"]
+        header, last, is_joined = join_groups(head, at, self._spans)
+        notes = ["two header rows joined"] if is_joined else []
+        self._drop_empty_end(header, notes, last)
+        if above := sum(1 for row in head[: last - is_joined] if any(row)):
             notes.insert(0, f"{above} row{'s' if above > 1 else ''} above the header")
-        return header, at + 1, notes
+        return header, last + 1, notes
 
     def _fit(self, names: list[str]) -> list[str]:
         if len(names) != self._frame.width:
@@ -163,28 +162,15 @@ def _iso(cells: pl.Expr) -> pl.Expr:
     return cells.str.replace(_TIME, "$1").str.replace(_MIDNIGHT, "$1").str.replace(_MOMENT, "${1}T$2")
 
 
-def _with_groups(head: list[list[str]], at: int) -> tuple[list[str], list[str]]:
-    """Return the header's names, each with that of the merged cell above it, where the row above has such."""
-    header = head[at]
-    above = head[at - 1] if at else []
-    filled = [cell for cell in above if cell.strip()]
-    if len(filled) < 2 or len(set(filled)) < len(filled) or len(filled) >= len([c for c in header if c.strip()]):  # noqa: PLR2004
-        return list(header), []
-    group = ""
-    names = []
-    for over, name in zip(above, header, strict=True):
-        group = over.strip() or group
-        names.append(f"{group} {name}".strip() if name.strip() else over)
-    return names, ["two header rows joined"]
-
-
 def _load(path: Path, name: str, form: Format, notes: list[str]) -> tuple[str, pl.DataFrame]:
     """Return the chosen sheet's name and its cells as texts, from its first row on."""
     import fastexcel  # noqa: PLC0415 - costs 50 ms, and most files are no workbooks
 
     with reading(name, "a workbook", fastexcel.FastExcelError):
-        book = fastexcel.read_excel(path)
+        book = fastexcel.read_excel(path.read_bytes())  # by a path it would believe the extension
         names: list[str] = list(book.sheet_names)
+        if not names:
+            raise InvalidData(f"{name}: a workbook without sheets")
         for sheet in _choices(names, form.sheet, name):
             frame = _cells(book, sheet, name)
             if frame.width:

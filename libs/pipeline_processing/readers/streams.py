@@ -19,7 +19,7 @@ BLOCK: Final = 4 * 1024 * 1024
 """Bytes asked of a stream at once."""
 HEAD: Final = 256 * 1024
 """Bytes looked at to find out what a file is."""
-BOMB_BYTES: Final = 1024**3
+BOMB_BYTES: Final = 256 * 1024 * 1024
 BOMB_RATIO: Final = 500
 """Unpacked beyond `BOMB_BYTES` and more than `BOMB_RATIO` times the packed size: no table that anybody sends."""
 _PACKED: Final = 64 * 1024

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from pipeline_processing.contracts.model import Format
 
 
+_LINES_AT_ONCE = 500_000
+
+
 class Splitter(Protocol):
     """Makes cells of plain lines."""
 
@@ -101,10 +104,12 @@ class TextRows:
             self._blocks = [following] if following else []
             if self._encoding is None and (decided := decide(block, self._form.encoding)):
                 self._encoding = self._framer.codec = decided
-            framed = self._framer.frame(block, is_last=not following)
-            for why, count in framed.skipped.items():
-                self._counts.add(why, count)
-            yield from self._batches(framed)
+            pieces = _pieces(block)
+            for place, piece in enumerate(pieces, start=1):
+                framed = self._framer.frame(piece, is_last=not following and place == len(pieces))
+                for why, count in framed.skipped.items():
+                    self._counts.add(why, count)
+                yield from self._batches(framed)
 
     def _batches(self, framed: Framed) -> Iterator[Batch]:
         frame, rejects = self._cells(framed)
@@ -141,3 +146,10 @@ class TextRows:
             lines = pl.Series(LINE, [line for line, _ in framed.odd], pl.UInt64)
             frame = pl.concat([frame, odd.with_columns(lines)]).sort(LINE)
         return frame, sorted(rejects, key=lambda reject: reject.line)
+
+
+def _pieces(block: bytes) -> list[bytes]:
+    """Return the block, or parts of it where its lines are so many that their places would fill the memory."""
+    parts = block.count(b"\n") // _LINES_AT_ONCE + 1
+    size = len(block) // parts + 1
+    return [block] if parts == 1 else [block[at : at + size] for at in range(0, len(block), size)]
