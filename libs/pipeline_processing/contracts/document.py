@@ -137,3 +137,17 @@ def _plain(value: Json, source: str, place: str = "") -> None:
 
 def _error(what: str, way_out: str, source: str, place: str = "") -> ContractError:
     return ContractError([Fault(place, what, way_out)], where=source)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `parse` would take for a number, though YAML 1.1 does not."""
+
+
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def dump(document: Json) -> str:
+    """Return the YAML that `parse` reads back as ``document``; short lists and mappings stand on one line."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)

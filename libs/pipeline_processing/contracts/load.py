@@ -60,7 +60,7 @@ def load(source: Path | str, *, dataset: str | None = None) -> Contract:
 def load_all(source: Path | str) -> tuple[Contract, ...]:
     """Return one contract a table of the document; as for `load`."""
     where = _where(source)
-    contracts, faults = examine(document.parse(_text(source, where), source=where))
+    contracts, faults = examine(document.parse(_text(source), source=where))
     faults.raise_any(where)
     return contracts
 
@@ -163,19 +163,20 @@ def _once(place: str, names: Iterable[str], faults: Faults) -> None:
         seen[name.casefold()] = name
 
 
-def _text(source: Path | str, where: str) -> str:
-    if isinstance(source, str) and "\n" in source:
-        return source
-    path = Path(source)
+def text_of(path: Path) -> str:
+    """Return the text of a contract's file; ConfigError where it can not be read as UTF-8."""
     try:
         with path.open("rb") as file:
-            raw = file.read(document.MAX_BYTES + 1)
-        return raw.decode("utf-8-sig")
+            return file.read(document.MAX_BYTES + 1).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ConfigError("a contract is UTF-8 text", where=where) from error
+        raise ConfigError("a contract is UTF-8 text", where=str(path)) from error
     except OSError as error:
         what = f"the contract can not be read: {error.strerror or error}"
-        raise ConfigError(what, where=where, way_out="give the path of an ODCS YAML file") from error
+        raise ConfigError(what, where=str(path), way_out="give the path of an ODCS YAML file") from error
+
+
+def _text(source: Path | str) -> str:
+    return source if isinstance(source, str) and "\n" in source else text_of(Path(source))
 
 
 def _where(source: Path | str) -> str:

@@ -233,7 +233,6 @@ def _implied(site: _Site, metric: str) -> Mapping[str, Json]:
 
 
 def _as_rule(site: _Site, column: Column, check: Check) -> tuple[Column, Check]:
-    metric = check.arguments.get("metric")
     rule = _rule_of(check) if check.kind == "metric" and _allows_none(check.threshold) else None
     wish = ours(site.source.customProperties).get("action")
     if rule is None:
@@ -261,7 +260,7 @@ def _as_rule(site: _Site, column: Column, check: Check) -> tuple[Column, Check]:
         column = replace(column, pattern=values["pattern"])
     name = site.source.name or f"{column.name}.{rule}"
     action = action_of(rule, check.severity, wish)
-    return column, replace(check, name=name, kind=rule, action=action, threshold=None, arguments={"metric": metric})
+    return column, replace(check, name=name, kind=rule, action=action, threshold=None, arguments={})
 
 
 def _rule_of(check: Check) -> CheckKind | None:
