@@ -11,7 +11,7 @@ from pipeline_processing.readers import BATCH_BYTES, BATCH_ROWS, LINE, Batch, Di
 from pipeline_processing.readers.assembling import Counts, Tidy, cut, number
 from pipeline_processing.readers.dialects import COLUMNS_LIMIT, find_header, unique_names
 from pipeline_processing.readers.guarded import reading
-from pipeline_processing.readers.merged_cells import join_groups
+from pipeline_processing.readers.merged_cells import join_groups, spans_of
 from pipeline_processing.readers.office_guard import check_xls, check_xlsx
 
 if TYPE_CHECKING:
