@@ -89,20 +89,22 @@ async def rollback(
 
 def _run(argv: Sequence[str]) -> int:
     """Hand the run over to the controller, or do it here; the job's arguments are looked at first either way."""
-    own, rest = _own_of_run(argv)
-    run_options = [*(("--run-id", own.run_id) if own.run_id else ()), *(("--json",) if own.json else ())]
-    if own.tolerate_failures is not None:
-        run_options += ["--tolerate-failures", own.tolerate_failures]
-    if own.inline:
-        if own.controller:
-            raise ConfigError(
-                f"{own.controller[0]} is for the fleet", where="--inline", way_out="leave one of the two out"
-            )
-        with typed_as("pipeline-processing backfill run"):
-            return job_module.main([*rest, *run_options])
-    arguments = ["run", job_module.NAME, "--lane", "backfill", *run_options, *own.controller, "--", *rest]
+    arguments, is_inline = run_arguments(argv)
     with typed_as("pipeline-processing backfill run"):
-        return _controller()(arguments)
+        return job_module.main(arguments) if is_inline else _controller()(arguments)
+
+
+def run_arguments(argv: Sequence[str]) -> tuple[list[str], bool]:
+    """Return the arguments of the controller, or those of the job where the run is inline."""
+    own, rest = _own_of_run(argv)
+    options = [*(("--run-id", own.run_id) if own.run_id else ()), *(("--json",) if own.json else ())]
+    if own.tolerate_failures is not None:
+        options += ["--tolerate-failures", own.tolerate_failures]
+    if not own.inline:
+        return ["run", job_module.NAME, "--lane", "backfill", *options, *own.controller, "--", *rest], False
+    if own.controller:
+        raise ConfigError(f"{own.controller[0]} is for the fleet", where="--inline", way_out="leave one of the two out")
+    return [*rest, *options], True
 
 
 def _own_of_run(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
