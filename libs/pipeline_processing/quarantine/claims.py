@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from etl_core.errors import Transient
-from pipeline_processing.quarantine.book import effective, read_decisions
+from etl_core.errors import ConfigError, Transient
+from pipeline_processing.quarantine.book import ROLLED_BACK, effective, read_decisions
 from pipeline_processing.quarantine.decisions import DECISIONS
 from pipeline_processing.tables import Change, Edit
 from pipeline_processing.tables.publication import origins_of
@@ -106,3 +106,21 @@ async def claim(
             granted = frozenset(one.source for one in claims if one.file.path in snapshot.files)
             return Claimed(granted, {source: of for source, of in taken.items() if source not in granted})
     raise Transient(f"{table.uri}: other releases of the same files kept coming first")
+
+
+async def give_up(silver: Table, release_id: str) -> bool:
+    """Keep a release that was interrupted from ever publishing: its rows are open again. False where that was done.
+
+    ConfigError where rows of it are published: they would have to be taken back.
+    """
+
+    def decide(snapshot: Snapshot) -> Edit:
+        if any(origin.part == release_id for file in snapshot.files.values() for origin in origins_of(file)):
+            raise ConfigError(
+                f"rows of release {release_id} are published",
+                where=silver.uri,
+                way_out=f"resume it with --run-id {release_id}, or roll it back (`backfill rollback`)",
+            )
+        return Edit(note={"given up": release_id})
+
+    return (await silver.commit(Change(f"{ROLLED_BACK}{release_id}", 1, decide))).changed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -73,7 +73,7 @@ async def items(
     now = services.clock.now()
     if wish.expires_at is not None and wish.expires_at < now.date().isoformat():
         raise ConfigError(f"{wish.expires_at} is over", where="--expires", way_out="name a day to come")
-    make = _Maker(run_id, wish, now.isoformat(), destination)
+    make = _Maker(run_id, wish, now.isoformat(), replace(destination, bucket=store.bucket))
     contract_pin: Pin | None = None
     references: dict[str, Pin] = {}
     states: dict[str, int] = {}
