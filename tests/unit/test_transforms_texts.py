@@ -185,7 +185,20 @@ def test_a_name_written_twice_is_the_same_as_once(words: list[str]) -> None:
     assert [once] == read(column("person_name"), once)
 
 
-@given(st.lists(st.sampled_from(["SMITH", "smith", "Ann", "MCDONALD", "van", "II", "MACK"]), min_size=1, max_size=4))
-def test_the_short_way_for_plain_names_gives_what_the_long_one_gives(words: list[str]) -> None:
-    text = " ".join(words)
-    assert [people.write(text, turned=False)] == read(column("person_name"), text)
+@given(
+    st.lists(
+        st.sampled_from(["SMITH", "smith", "Ann", "J.", "J", "MCDONALD", "van", "II", "MACK"]), min_size=1, max_size=4
+    ),
+    st.integers(0, 3),
+    st.booleans(),
+    st.sampled_from(["full", *people.Name._fields]),
+)
+def test_the_short_way_for_plain_names_gives_what_the_long_one_gives(
+    words: list[str],
+    comma: int,
+    turned: bool,  # noqa: FBT001 - hypothesis passes it
+    part: str,
+) -> None:
+    text = ", ".join(filter(None, (" ".join(words[:comma]), " ".join(words[comma:]))))
+    one = column("person_name", order="last_first" if turned else "first_last", part=part)
+    assert [people.write(text, turned=turned, part=part)] == read(one, text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 from rapidfuzz import fuzz, process
 
-from pipeline_processing.transforms.memo import spread
+from pipeline_processing.transforms.memo import LONGEST, spread
 from pipeline_processing.transforms.reading import Reading, option_texts, spelled, unread
 
 if TYPE_CHECKING:
@@ -91,10 +91,13 @@ class Enum:
     def _count(self, texts: pl.Series, strange: Iterable[str]) -> None:
         counts = dict(texts.filter(texts.is_in(list(strange))).value_counts().iter_rows())
         for value in strange:
-            if not self._hidden and (value in self._strangers or len(self._strangers) < REMEMBERED):
+            if not self._hidden and (value in self._strangers or self._has_room(value)):
                 self._strangers[value] = self._strangers.get(value, 0) + counts[value]
             else:
                 self._others += counts[value]
+
+    def _has_room(self, value: str) -> bool:
+        return len(value) <= LONGEST and len(self._strangers) < REMEMBERED
 
     def _suggest(self, value: str, count: int) -> Suggestion:
         folded = _fold(value)

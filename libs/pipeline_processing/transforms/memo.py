@@ -9,8 +9,10 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LIMIT: Final = 131_072
-"""Values remembered; about 20 MB of short texts."""
+LIMIT: Final = 32_768
+"""Values remembered: about 8 MB of short texts."""
+LONGEST: Final = 256
+"""Characters of a text that is remembered; longer ones hardly repeat, and one of 16 MB would not be small."""
 
 
 class Memo:
@@ -35,7 +37,9 @@ class Memo:
             try:
                 result = known[text]
             except KeyError:
-                result = known[text] = function(text)
+                result = function(text)
+                if len(text) <= LONGEST:
+                    known[text] = result
             results.append(result)
         self._forget()
         return spread(texts, distinct, pl.Series(results, dtype=pl.String))

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pipeline_processing.transforms.memo import Memo, spread
-from pipeline_processing.transforms.reading import Reading, option_text
+from pipeline_processing.transforms.reading import Reading, fill, option_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +38,21 @@ _MAC: Final = frozenset(
 _SPACES: Final = re.compile(r"\s+")
 _QUOTES: Final = str.maketrans({"\u2019": "'", "\u2018": "'", "`": "'", "\u00b4": "'", "\u02bc": "'"})
 _PIECES: Final = re.compile(r"([-'.])")
-_PLAIN: Final = r"^(?:[A-Z]+|[a-z]+|[A-Z][a-z]+)(?: (?:[A-Z]+|[a-z]+|[A-Z][a-z]+))*$"
+_WORDS: Final = r"(?:[A-Z]+|[a-z]+|[A-Z][a-z]+|[A-Z]\.)(?: (?:[A-Z]+|[a-z]+|[A-Z][a-z]+|[A-Z]\.))*"
+_PLAIN: Final = f"^{_WORDS}$"
+_PLAIN_TURNED: Final = f"^{_WORDS}, {_WORDS}$"
 _SPECIAL: Final = r"(?i)\b(?:mc|mac[a-z]|" + "|".join(f"{w}\\b" for w in sorted(_PARTICLES | set(_SUFFIXES))) + ")"
+"""What is not done by capital letters alone: a name with one of these goes the long way."""
+_PARTS: Final[Mapping[bool, Mapping[str, str]]] = {
+    False: {
+        "first": "^([^ ]+) ",
+        "middle": "^[^ ]+ (.+) [^ ]+$",
+        "last": "([^ ]+)$",
+        "suffix": "^()",
+    },
+    True: {"first": ", ([^ ]+)", "middle": ", [^ ]+ (.+)$", "last": "^(.+), ", "suffix": "^()"},
+}
+"""Where the parts of a plain name stand, by whether the last name stands first."""
 
 
 class Name(NamedTuple):
@@ -64,20 +77,30 @@ def person_name(options: Mapping[str, Json]) -> SeriesStep:
         return write(text, turned=turned, part=part, case=case)
 
     memo = Memo(rewrite)
-    if turned or part != "full" or case != "title":
+    if case != "title":
         return lambda texts: Reading(memo(texts))
+    shape = _PLAIN_TURNED if turned else _PLAIN
 
     def step(texts: pl.Series) -> Reading:
         """Let Polars do the names that are nothing but plain words, which is most of them."""
         distinct = texts.unique()
-        plain = distinct.str.contains(_PLAIN) & ~distinct.str.contains(_SPECIAL)
-        done = distinct.set(~plain, None).str.to_titlecase()
+        plain = distinct.str.contains(shape) & ~distinct.str.contains(_SPECIAL)
+        done = _plain(distinct.set(~plain, None), turned=turned, part=part)
         rest = ~plain & distinct.is_not_null()
         if rest.any():
-            done[rest.arg_true()] = memo(distinct.filter(rest))
+            done = fill(done, rest, memo(distinct.filter(rest)))
         return Reading(spread(texts, distinct, done))
 
     return step
+
+
+def _plain(names: pl.Series, *, turned: bool, part: str) -> pl.Series:
+    if turned and part == "full":
+        names = names.str.replace("^(.+), (.+)$", "${2} ${1}")
+    elif part != "full":
+        names = names.str.extract(_PARTS[turned][part])
+        names = names.set(names == "", None)
+    return names.str.to_titlecase()
 
 
 def write(text: str, *, turned: bool, part: str = "full", case: str = "title") -> str | None:

@@ -32,6 +32,7 @@ _CODES: Final = {
 }
 _SPACES: Final = re.compile(r"[\s,]+")
 _POST_BOX: Final = re.compile(r"^(?:P\.? ?O\.?|POST OFFICE) ?BOX\b ?#?")
+_PASSES: Final = 5
 _DOTS: Final = re.compile(r"(?<=[A-Z])\.(?=\s|$|[A-Z]\b)|(?<=\d)\.(?=\s|$)")
 
 
@@ -59,7 +60,19 @@ def us_address(options: Mapping[str, Json]) -> SeriesStep:
 
 
 def standard_address(text: str) -> str:
-    """Return the street line in capitals with the standard's abbreviations. What it does not know, it leaves."""
+    """Return the street line in capitals with the standard's abbreviations. What it does not know, it leaves.
+
+    Done again until nothing changes, so that a line that is standard already stays as it is.
+    """
+    line = text
+    for _ in range(_PASSES):
+        before, line = line, _abbreviated(line)
+        if line == before:
+            break
+    return line
+
+
+def _abbreviated(text: str) -> str:
     line = _DOTS.sub("", _SPACES.sub(" ", text.upper()).strip())
     line = _POST_BOX.sub("PO BOX ", line).replace("#", " # ")
     words = line.split()
@@ -86,8 +99,8 @@ def _apart(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _is_number(word: str) -> bool:
-    """Say whether a word may number a unit: ``4``, ``4B``, ``B``; 100 W PIER ST has no pier called ST."""
-    return len(word) == 1 or any(character.isdigit() for character in word)
+    """Say whether a word may number a unit: ``4``, ``4B``, ``B``, ``NORTH``; 100 W PIER ST has no pier called ST."""
+    return len(word) == 1 or word in DIRECTIONS or any(character.isdigit() for character in word)
 
 
 def _street(words: list[str]) -> list[str]:
