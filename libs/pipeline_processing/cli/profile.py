@@ -1,0 +1,130 @@
+"""`pipeline-processing profile`: of a local file, or merged of what a dataset's runs have published."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from etl_core.errors import ConfigError
+from pipeline_processing.arguments import Parser
+from pipeline_processing.cli.exits import DONE
+from pipeline_processing.cli.local_file import LocalFile, page_of, refined
+from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
+from pipeline_processing.contracts.infer import infer
+from pipeline_processing.contracts.load import load
+from pipeline_processing.jobs._tables import destination_of, with_table_options
+from pipeline_processing.quality.profile import Profile
+from pipeline_processing.quality.verdict import Verdict
+from pipeline_processing.readers.open_file import open_file
+from pipeline_processing.reports import quality_text
+from pipeline_processing.reports.quality_facts import QualityPage
+from pipeline_processing.reports.quality_page import render
+from pipeline_processing.service_handler import ServiceHandler
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from pipeline_processing.contracts.model import Contract
+    from pipeline_processing.tables import DataFile
+
+NOT_CHECKED: Final = "nothing was checked: this is a profile"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Profile a local file, or what was published; return an exit code."""
+    options = parser().parse_args(argv)
+    if options.file is None and options.dataset is None and options.contract is None:
+        raise ConfigError(
+            "a profile of what?", where="profile", way_out="name a FILE, or --dataset of what is published"
+        )
+    page = _of_file(options) if options.file is not None else asyncio.run(_of_dataset(options))
+    if options.html:
+        options.html.write_text(render(page), encoding="utf-8")
+    if page.profile is None:
+        raise ConfigError("nothing is published in that time", where="--dataset", way_out="widen --since and --until")
+    if options.json:
+        print_json({"of": page.file, **page.facts, **page.profile.as_json()})
+        return DONE
+    print_pairs({"of": page.file, "rows": page.profile.rows, "files": page.profile.files, **page.facts})
+    print()
+    print_table(quality_text.PROFILE_COLUMNS, quality_text.profile_rows(page.profile))
+    return DONE
+
+
+def _of_file(options: argparse.Namespace) -> QualityPage:
+    file = LocalFile(options.file, _contract(options))
+    with refined(file) as result:
+        page = page_of(file, result)
+        verdict = Verdict("warn", (), result.rows_in, result.quarantined, (NOT_CHECKED,), {"warn": 1})
+        return replace(page, verdict=verdict)
+
+
+def _contract(options: argparse.Namespace) -> Contract:
+    """Return what the columns are, without any check: by the contract that was named, else as the file looks."""
+    if options.contract is not None:
+        contract = load(options.contract)
+    else:
+        if not options.file.is_file():
+            raise ConfigError(f"{options.file} is not there", where="FILE", way_out="name one file")
+        with open_file(options.file) as rows:
+            text = infer((batch.frame for batch in rows), dataset=options.file.name.partition(".")[0])
+        contract = load(text)
+    columns = tuple(replace(column, protection=None) for column in contract.columns)
+    return replace(contract, columns=columns, checks=(), dedupe=None)
+
+
+async def _of_dataset(options: argparse.Namespace) -> QualityPage:
+    async with ServiceHandler.for_process() as services:
+        destination = destination_of(options, services.settings)
+        store, table = services.store(destination.bucket), services.table(destination, "profiles")
+        merged: Profile | None = None
+        runs = 0
+        async for file in table.files():
+            if not _is_within(file, options.since, options.until):
+                continue
+            runs += 1
+            rows = pl.read_parquet(io.BytesIO((await store.get(f"{table.root}{file.path}")).body))
+            for body in rows.filter(pl.col("agency_id").eq_missing(options.agency_id))["profile"]:
+                profile = Profile.from_bytes(body)
+                merged = profile if merged is None else merged.merge(profile)
+    verdict = Verdict("warn", (), 0, 0, (NOT_CHECKED,), {})
+    facts = {"runs": f"{runs:,}", "agency": options.agency_id or "all", "table": table.uri}
+    rows_in = merged.rows if merged else 0
+    dataset = destination.dataset
+    return QualityPage(dataset, dataset, "what was published", verdict, rows_in, rows_in, 0, 0, merged, facts=facts)
+
+
+def _is_within(file: DataFile, since: datetime | None, until: datetime | None) -> bool:
+    at = datetime.fromisoformat(file.tags["planned_at"])
+    return (since is None or at >= since) and (until is None or at < until)
+
+
+def _time(text: str) -> datetime:
+    parsed = datetime.fromisoformat(text)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def parser() -> Parser:
+    """Return the command's parser."""
+    parser = Parser(
+        prog="pipeline-processing profile",
+        description="What a local file holds, column by column; or, merged, what a dataset's runs have published. "
+        "With FILE, --contract says what its columns are (default: as they look); classified ones show no values.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="CSV, JSON, XLSX, XLS, Parquet …")
+    with_table_options(parser)
+    published = parser.add_argument_group("of what is published, in place of FILE")
+    published.add_argument("--agency-id", metavar="ID", help="of one agency (default: of all)")
+    published.add_argument("--since", type=_time, metavar="ISO8601", help="of runs planned from then on")
+    published.add_argument("--until", type=_time, metavar="ISO8601", help="of runs planned before then")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write one self-contained page")
+    parser.add_argument("--json", action="store_true", help="one JSON document instead of tables")
+    return parser

@@ -1,0 +1,103 @@
+"""`validate` and `profile` on one local file, with no service at all."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from pipeline_processing.cli.main import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+CONTRACT = str(ROOT / "contracts/officers.odcs.yaml")
+SAMPLE = str(ROOT / "contracts/samples/officers.csv")
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PIPELINE_TOKEN_KEY", "PIPELINE_SILVER_BUCKET"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def officers(tmp_path: Path) -> Callable[[str], str]:
+    def write(text: str) -> str:
+        path = tmp_path / "officers.csv"
+        path.write_text(f"Badge No,Name,Status,Hire Date,Left,Salary\n{text}")
+        return str(path)
+
+    return write
+
+
+def test_a_file_with_rows_to_mend_is_partly_done_and_says_which(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 3 == main(["validate", SAMPLE, "--contract", CONTRACT])
+    said = capsys.readouterr().out
+    assert "8 in = 3 accepted + 4 in quarantine + 1 repeated" in said
+    assert re.search(r"hired\.type +1 +5", said)
+    assert "did they mean 'ACTIVE'?" in said
+
+
+def test_a_good_file_ends_with_nought(officers: Callable[[str], str]) -> None:
+    assert 0 == main(["validate", officers("42,Ann,A,2001-02-03,2004-02-03,100\n"), "--contract", CONTRACT])
+
+
+def test_a_refused_file_ends_with_one(officers: Callable[[str], str]) -> None:
+    assert 1 == main(["validate", officers(""), "--contract", CONTRACT])
+
+
+def test_what_is_no_table_ends_with_one_and_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "broken.zip"
+    path.write_bytes(b"PK\x03\x04 nothing of the kind")
+    assert 1 == main(["validate", str(path), "--contract", CONTRACT])
+    assert "error: " in capsys.readouterr().err
+
+
+def test_a_path_that_is_no_file_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main(["validate", str(tmp_path), "--contract", CONTRACT])
+    assert "is a folder" in capsys.readouterr().err
+
+
+def test_json_is_one_document_without_values_of_classified_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 3 == main(["validate", SAMPLE, "--contract", CONTRACT, "--json"])
+    said = capsys.readouterr().out
+    document = json.loads(said)
+    assert (8, 3, 4, 1) == tuple(document[name] for name in ("rows_in", "rows_out", "quarantined", "deduplicated"))
+    assert 3 == document["exit_code"]
+    for secret in ("GARCIA", "Garcia", "61200", "61,200", "44910"):
+        assert secret not in said
+
+
+def test_the_page_shows_offending_values_of_unclassified_columns_only(tmp_path: Path) -> None:
+    page = tmp_path / "officers.html"
+    main(["validate", SAMPLE, "--contract", CONTRACT, "--html", str(page)])
+    text = page.read_text()
+    assert "02/30/2012" in text
+    assert "Garcia" not in text
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", text)
+
+
+def test_outputs_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
+    main(["validate", SAMPLE, "--contract", CONTRACT, "--output", str(tmp_path / "kept")])
+    kept = sorted(path.name for path in (tmp_path / "kept").rglob("*.parquet"))
+    assert "quarantine.parquet" in kept
+    assert 4 == pl.read_parquet(tmp_path / "kept/quarantine.parquet").height
+    assert 2 == main(["validate", SAMPLE, "--contract", CONTRACT, "--output", str(tmp_path / "kept")])
+
+
+def test_a_profile_needs_no_contract_and_hides_what_looks_personal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["profile", SAMPLE])
+    said = capsys.readouterr().out
+    assert re.search(r"name +string \(classified\)", said)
+    assert "GARCIA" not in said
+
+
+def test_a_profile_of_nothing_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main(["profile"])
+    assert "name a FILE" in capsys.readouterr().err
