@@ -1,13 +1,14 @@
 """Row checks that need the whole file: keys that stand more than once, intervals that overlap.
 
-Memory is that of one bucket at a time, not of the file: keys go to buckets by their hash, `KEYS_PER_BUCKET` of 8 bytes
-each; only rows whose hash stands twice are then compared by their real values. What a bucket can not split is one key:
-all rows of the same key are held together, so a file of one key alone holds its key column.
+Memory is that of one bucket at a time, not of the file: keys go to buckets by their hash, and only rows whose hash
+stands twice are compared by their real values. A bucket of keys holds 8 bytes a row, then the rows that may repeat; one
+of intervals holds its rows. What a bucket can not split is one key: all rows of the same key are held together, so a
+file of one key alone holds its key column.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import polars as pl
@@ -15,23 +16,31 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
 KEYS_PER_BUCKET: Final = 4_000_000
 INTERVALS_PER_BUCKET: Final = 1_000_000
 _ROW: Final = "_row"
 _HASH: Final = "?hash"
-_BY: Final = "?by"
+_GROUP: Final = "?group"
 _START: Final = "?start"
 _END: Final = "?end"
 _NEVER: Final = float("inf")
+_SIEVE: Final = np.uint64(2**24 - 1)
+"""Low bits of a hash by which most of those that do not repeat are told at once: 16 MiB of flags."""
 
 
 def duplicates(staged: pl.LazyFrame, key: Sequence[str], *, rows: int, bucket: int = KEYS_PER_BUCKET) -> pl.Series:
     """Return the `_row` of every row of ``staged`` whose ``key`` another row has too. A null in a key is no key."""
     keyed = staged.select(_ROW, *key).drop_nulls(list(key)).with_columns(_hash(key))
+    buckets = -(-rows // bucket) or 1
     found = [_none()]
-    for repeating in _repeating_hashes(keyed.select(_HASH), -(-rows // bucket) or 1):
-        candidates = keyed.join(repeating.lazy(), on=_HASH, how="semi").collect(engine="streaming")
-        found.append(candidates.filter(pl.struct(key).is_duplicated()).get_column(_ROW))
+    for number in range(buckets):
+        part = keyed.filter(pl.col(_HASH) % buckets == number)
+        repeating = _repeating(part.select(_HASH))
+        if len(repeating):
+            candidates = pl.concat(_having(part, repeating))
+            found.append(candidates.filter(pl.struct(key).is_duplicated()).get_column(_ROW))
     return pl.concat(found).sort()
 
 
@@ -59,44 +68,70 @@ def overlaps(
     """
     schema = staged.collect_schema()
     intervals = (
-        staged.select(
+        staged.drop_nulls([*by, start])
+        .select(
             _ROW,
-            pl.struct(by).alias(_BY),
+            *by,
             _point(start, schema[start]).alias(_START),
             _point(end, schema[end]).fill_null(_NEVER).alias(_END),
-            pl.any_horizontal(pl.col(*by).is_null()).alias(_HASH),
         )
-        .filter(~pl.col(_HASH), pl.col(_START).is_not_null(), pl.col(_END) >= pl.col(_START))
-        .with_columns(pl.col(_BY).hash().alias(_HASH))
+        .filter(pl.col(_END) >= pl.col(_START))
     )
     buckets = -(-rows // bucket) or 1
     found = [_none()]
     for number in range(buckets):
-        part = intervals.filter(pl.col(_HASH) % buckets == number).collect(engine="streaming")
-        found.append(_overlapping(part, is_closed=is_closed))
+        part = intervals.filter(_hash(by) % buckets == number).collect(engine="streaming")
+        groups = part.select(by).unique().with_row_index(_GROUP)
+        grouped = part.join(groups, on=list(by)).select(_GROUP, _START, _END, _ROW)
+        found.append(_overlapping(grouped.sort(_GROUP, _START, _END), is_closed=is_closed))
     return pl.concat(found).sort()
 
 
-def _overlapping(part: pl.DataFrame, *, is_closed: bool) -> pl.Series:
-    """Return those that overlap: sorted by start, an interval meets an earlier one iff it starts before the latest end
-    so far, and a later one iff the next starts before its own end.
-    """  # noqa: D205 - one sentence
-    latest = pl.col(_END).cum_max().shift(1).over(_BY)
-    following = pl.col(_START).shift(-1).over(_BY)
-    earlier = pl.col(_START) <= latest if is_closed else pl.col(_START) < latest
-    later = following <= pl.col(_END) if is_closed else following < pl.col(_END)
-    ordered = part.sort(_BY, _START, _END, _ROW).with_columns(pl.col(_BY).rle_id())
-    return ordered.filter(earlier.fill_null(value=False) | later.fill_null(value=False)).get_column(_ROW)
+def _overlapping(ordered: pl.DataFrame, *, is_closed: bool) -> pl.Series:
+    """Return the rows of those that overlap.
+
+    Sorted by start, an interval meets an earlier one of its group if and only if it starts before the latest end so
+    far, and a later one if and only if the next starts before its own end. The latest end so far of each group is a
+    running maximum over (group, rank of the end).
+    """
+    group, start, end = (ordered.get_column(name).to_numpy() for name in (_GROUP, _START, _END))
+    ends, rank = np.unique(end, return_inverse=True)
+    latest = np.maximum.accumulate(group.astype(np.int64) * len(ends) + rank) - group.astype(np.int64) * len(ends)
+    is_same = group[1:] == group[:-1]
+    before, after = ends[latest[:-1]], end[:-1]
+    fails = np.zeros(len(ordered), dtype=np.bool_)
+    fails[1:] |= is_same & ((start[1:] <= before) if is_closed else (start[1:] < before))
+    fails[:-1] |= is_same & ((start[1:] <= after) if is_closed else (start[1:] < after))
+    return ordered.get_column(_ROW).filter(pl.Series(fails))
 
 
-def _repeating_hashes(hashes: pl.LazyFrame, buckets: int) -> Iterator[pl.DataFrame]:
-    """Yield, bucket by bucket, the hashes that stand more than once; nothing for a bucket without any."""
-    for number in range(buckets):
-        part = hashes.filter(pl.col(_HASH) % buckets == number).collect(engine="streaming")
-        ordered = np.sort(part.get_column(_HASH).to_numpy())
-        repeating = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-        if len(repeating):
-            yield pl.DataFrame({_HASH: repeating}, schema={_HASH: pl.UInt64})
+def _repeating(hashes: pl.LazyFrame) -> NDArray[np.uint64]:
+    """Return the hashes that stand more than once, sorted."""
+    ordered = np.concatenate([np.empty(0, np.uint64), *(one.to_series().to_numpy() for one in _batches(hashes))])
+    ordered.sort()
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+
+
+def _having(keyed: pl.LazyFrame, hashes: NDArray[np.uint64]) -> Iterator[pl.DataFrame]:
+    """Yield the rows whose hash is one of the sorted ``hashes``.
+
+    A join would hold all rows, and `is_in` build its set anew for each batch.
+    """
+    sieve = np.zeros(int(_SIEVE) + 1, dtype=np.bool_)
+    sieve[hashes & _SIEVE] = True
+    for batch in _batches(keyed):
+        passed = batch.filter(pl.Series(sieve[batch.get_column(_HASH).to_numpy() & _SIEVE]))
+        values = passed.get_column(_HASH).to_numpy()
+        at = np.minimum(np.searchsorted(hashes, values), len(hashes) - 1)
+        found = passed.filter(pl.Series(hashes[at] == values)).drop(_HASH)
+        # A filtered text column keeps the buffers of the whole batch alive; adding nothing copies what is left.
+        yield found.with_columns(pl.col(pl.String) + pl.lit(""))
+
+
+def _batches(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    """Yield the result piece by piece, in no order. The method is one that Polars may still change: used here only."""
+    batches: Any = frame.collect_batches(engine="streaming", maintain_order=False)
+    yield from batches
 
 
 def _hash(key: Sequence[str]) -> pl.Expr:
