@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from backfill_world import BackfillWorld
+from backfill_world import BackfillWorld, Planned
 from etl_core.errors import ConfigError
 from pipeline_processing.jobs import optimize, vacuum
+from pipeline_processing.jobs._tables import TableJob
 from pipeline_processing.processors.silver.care import merge_small
 from pipeline_processing.processors.silver.takeback import take_back
 from pipeline_processing.tables import ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
     from pipeline_processing.model import Json
 
@@ -39,13 +41,13 @@ async def world(tmp_path: Path, request: pytest.FixtureRequest) -> BackfillWorld
 async def optimized(world: BackfillWorld, *arguments: str) -> dict[str, tuple[int, int]]:
     options = optimize.parser().parse_args([*TABLES, *arguments])
     (document,) = await optimize.work(options, world.destination, world.services())
-    return {name_of(one): (one["before"], one["after"]) for one in orjson.loads(document)["tables"]}
+    return {name_of(one): (one["files before"], one["files after"]) for one in orjson.loads(document)["tables"]}
 
 
 async def vacuumed(world: BackfillWorld, *arguments: str) -> dict[str, int]:
     options = vacuum.parser().parse_args([*TABLES, *arguments])
     (document,) = await vacuum.work(options, world.destination, world.services())
-    return {name_of(one): one["files"] for one in orjson.loads(document)["tables"]}
+    return {name_of(one): one["files swept"] for one in orjson.loads(document)["tables"]}
 
 
 def name_of(one: Json) -> str:
@@ -168,3 +170,25 @@ async def test_the_jobs_say_it_in_a_line_a_table(old: BackfillWorld) -> None:
     sweeping = vacuum.parser().parse_args(["--dataset", "people"])
     lines = await vacuum.work(sweeping, old.destination, old.services())
     assert ["s3://silver/tables/people: 1 files would be deleted (--yes does it)"] == lines[:1]
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "expected"),
+    [
+        (vacuum, ["--yes"], {"files swept": 1}),
+        (vacuum, [], {"files swept": 1}),
+        (optimize, ["--target-size", "1MiB"], {"files before": 2, "files after": 1, "groups left": 0}),
+    ],
+)
+async def test_the_controller_can_run_them_with_an_item_a_table(
+    old: BackfillWorld, module: ModuleType, arguments: list[str], expected: dict[str, int]
+) -> None:
+    name = module.__name__.rpartition(".")[2]
+    job = TableJob(name, module.parser, module.asked, old.services().settings)
+    planned = Planned(old, job, "care-1")
+    await planned.plan(["--dataset", "people", "--format", "parquet", *arguments])
+    assert ["", "files", "profiles"] == sorted([item.payload["table"] async for item in planned.items()])
+    await planned.work()
+    finished = await planned.publish()
+    assert (0, expected) == (finished.exit_code, dict(finished.report.published_counts))
+    assert name == module.definition().name

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import orjson
 
@@ -13,10 +15,10 @@ from etl_core.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from pipeline_processing.arguments import Parser
-    from pipeline_processing.model import Json
+    from pipeline_processing.model import Gathered, Item, Json, Processor, Published
     from pipeline_processing.processors.silver.item import Destination
     from pipeline_processing.service_handler import ServiceHandler
     from pipeline_processing.settings import Settings
@@ -50,6 +52,66 @@ def destination_of(options: argparse.Namespace, settings: Settings) -> Destinati
         )
     prefix = options.silver_prefix if options.silver_prefix is not None else settings.silver_prefix
     return Destination(bucket, prefix.strip("/"), _dataset(options), options.format)
+
+
+class TableJob:
+    """A job whose items are a dataset's tables. ``name`` and ``asked`` say what is done to each.
+
+    ``settings`` give what the arguments do not name; without them the environment does.
+    """
+
+    def __init__(
+        self,
+        name: Literal["optimize", "vacuum"],
+        parser: Callable[[], Parser],
+        asked: Callable[[argparse.Namespace], dict[str, Json]],
+        settings: Settings | None = None,
+    ) -> None:
+        self._name, self._parser, self._asked, self._settings = name, parser, asked, settings
+
+    @property
+    def name(self) -> str:
+        """Return the module's name."""
+        return self._name
+
+    def parse(self, argv: Sequence[str]) -> Mapping[str, Json]:
+        """Return the run's spec; exits as argparse does, ConfigError for a wrong set."""
+        from etl_core.settings import load  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.settings import Settings  # noqa: PLC0415 - the same
+
+        options = self._parser().parse_args(argv)
+        destination = destination_of(options, self._settings or load(Settings))
+        return {"destination": asdict(destination), "asked": self._asked(options)}
+
+    async def plan(self, run_id: str, spec: Mapping[str, Json], services: ServiceHandler) -> AsyncIterator[Item]:
+        """Yield an item for each of the dataset's tables that is there."""
+        from pipeline_processing.model import Item  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.processors.silver import care, item  # noqa: PLC0415 - the same
+
+        del run_id
+        destination = item.Destination(**spec["destination"])
+        async for which in care.there(destination, services):
+            yield Item(self._name, destination.dataset, {**spec, "table": which})
+
+    def processors(self, services: ServiceHandler) -> Sequence[Processor]:
+        """Return the processor of this job's items."""
+        from pipeline_processing.processors.silver.care import TableCare  # noqa: PLC0415 - discovery stays light
+
+        return (TableCare(self._name, services),)
+
+    async def publish(
+        self, run_id: str, spec: Mapping[str, Json], results: AsyncIterator[Gathered], services: ServiceHandler
+    ) -> Published:
+        """Sum up what was done: each table's own commits have made it visible before."""
+        from pipeline_processing.model import Published  # noqa: PLC0415 - discovery stays light
+
+        del run_id, spec, services
+        counts: Counter[str] = Counter()
+        async for gathered in results:
+            if gathered.marker is not None:
+                details = gathered.marker.result.details
+                counts.update({name: count for name, count in details.items() if isinstance(count, int)})
+        return Published("", changed=False, counts=dict(counts))
 
 
 def care(options: argparse.Namespace, work: Work) -> int:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from pipeline_processing.arguments import Parser
 from pipeline_processing.jobs._options import size
-from pipeline_processing.jobs._tables import as_json, care, with_table_options
+from pipeline_processing.jobs._tables import TableJob, as_json, care, with_table_options
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from pipeline_processing.job import Job
+    from pipeline_processing.model import Json
     from pipeline_processing.processors.silver.item import Destination
     from pipeline_processing.service_handler import ServiceHandler
 
@@ -47,6 +49,16 @@ async def work(options: argparse.Namespace, destination: Destination, services: 
         + (f"; {one.left:,} groups left, as a publish changed them" if one.left else "")
         for one in done
     ]
+
+
+def definition() -> Job:
+    """Return the job, for the controller and the workers."""
+    return TableJob("optimize", parser, asked)
+
+
+def asked(options: argparse.Namespace) -> dict[str, Json]:
+    """Return what is to be done to each table."""
+    return {"target": options.target_size, "dry_run": options.dry_run}
 
 
 def main(argv: Sequence[str]) -> int:

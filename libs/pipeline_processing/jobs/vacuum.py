@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from pipeline_processing.arguments import Parser
-from pipeline_processing.jobs._tables import as_json, care, with_table_options
+from pipeline_processing.jobs._tables import TableJob, as_json, care, with_table_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pipeline_processing.job import Job
+    from pipeline_processing.model import Json
     from pipeline_processing.processors.silver.item import Destination
     from pipeline_processing.service_handler import ServiceHandler
 
@@ -42,20 +44,29 @@ def parser() -> Parser:
 
 async def work(options: argparse.Namespace, destination: Destination, services: ServiceHandler) -> list[str]:
     """Return a line a table."""
-    from pipeline_processing.processors.silver.care import sweep  # noqa: PLC0415 - discovery stays light
+    from pipeline_processing.processors.silver.care import Retention, sweep  # noqa: PLC0415 - discovery stays light
 
-    done = await sweep(
-        destination,
-        services,
-        older_than=options.retention,
-        is_dry_run=not options.yes,
-        include_unknown=options.orphans,
-        is_short_allowed=options.i_know,
-    )
+    retention = Retention(options.retention, not options.yes, options.orphans, options.i_know)
+    done = await sweep(destination, services, retention)
     if options.json:
         return [as_json(done, is_dry_run=not options.yes)]
     what = "deleted" if options.yes else "would be deleted (--yes does it)"
     return [f"{one.table}: {one.files:,} files {what}" for one in done]
+
+
+def definition() -> Job:
+    """Return the job, for the controller and the workers."""
+    return TableJob("vacuum", parser, asked)
+
+
+def asked(options: argparse.Namespace) -> dict[str, Json]:
+    """Return what is to be done to each table."""
+    return {
+        "retention_seconds": options.retention.total_seconds(),
+        "dry_run": not options.yes,
+        "orphans": options.orphans,
+        "short": options.i_know,
+    }
 
 
 def main(argv: Sequence[str]) -> int:
