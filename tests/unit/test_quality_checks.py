@@ -36,7 +36,7 @@ def frame(**columns: pl.Series | Sequence[object]) -> pl.DataFrame:
 def run(of: Contract, rows: pl.DataFrame, *, batch: int = 2, quarantined: int = 0) -> tuple[Verdict, pl.DataFrame]:
     checks = compile_checks(of, today=TODAY)
     for piece in rows.iter_slices(batch):
-        checks.observe(piece.with_columns(checks.masks))
+        checks.observe(checks.masked(piece))
     failing = checks.whole_file(rows.lazy())
     checks.measure(rows.lazy())
     return checks.verdict(rows=len(rows), quarantined=quarantined), failing
@@ -151,6 +151,22 @@ def test_a_row_rule_that_is_no_condition_on_one_row_is_refused_by_name(expressio
     with pytest.raises(ConfigError, match=says) as caught:
         compile_checks(of, today=TODAY)
     assert "check rule" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        Check("number", "row", expression="CAST(a AS INT) > 0"),
+        Check("sum", "sql", expression="SELECT SUM(CAST(a AS INT)) FROM {table}"),
+    ],
+)
+def test_sql_that_stumbles_over_a_value_is_named_and_the_value_is_not(check: Check) -> None:
+    with pytest.raises(ConfigError, match="stumbles over a value") as caught:
+        run(contract(Column("a", "string", classification="secret"), checks=[check]), frame(a=["1", "123-45-6789"]))
+    assert f"check {check.name}" in str(caught.value)
+    told = [str(one) for one in (caught.value, caught.value.__cause__) if one is not None]
+    assert not [text for text in told if "123-45-6789" in text]
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
 
 
 def test_all_faults_of_a_contract_are_told_at_once() -> None:

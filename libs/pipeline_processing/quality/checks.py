@@ -4,7 +4,7 @@ How to use them, for one file:
 
     checks = compile_checks(contract, missing=("rank",), today=today)
     for frame in typed:                                  # contract columns, `_row`, `_line`, fault columns
-        masked = frame.with_columns(checks.masks)        # one Boolean column a row-local check: True = fails
+        masked = checks.masked(frame)                    # one Boolean column a row-local check: True = fails
         checks.observe(masked)
     failing = checks.whole_file(staged)                  # `_row`, `check`: keys and intervals
     checks.measure(staged)                               # SQL, duplicateValues
@@ -82,6 +82,26 @@ class Checks:
     def quarantining(self) -> tuple[str, ...]:
         """Return the names of the checks that take their failing rows out, in the contract's order."""
         return tuple(c.name for c in self._contract.checks if _is_rowwise(c) and c.action == "quarantine")
+
+    def masked(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return ``frame`` with the masks as columns; ConfigError where a rule's SQL stumbles over a value.
+
+        The error names the rule and keeps the value to itself, where Polars' own would show it.
+        """
+        try:
+            return frame.with_columns(self.masks)
+        except pl.exceptions.PolarsError as error:
+            stumbling = [
+                check.name for check, mask in zip(self._local, self.masks, strict=True) if _stumbles(mask, frame)
+            ]
+            if not stumbling:
+                raise
+            told = type(error).__name__
+        raise ConfigError(
+            f"the rule stumbles over a value ({told})",
+            where=f"{self._contract.id} {self._contract.version}, check {', '.join(stumbling)}",
+            way_out="use TRY_CAST instead of CAST",
+        )
 
     def observe(self, masked: pl.DataFrame) -> None:
         """Count, for each check, the rows of ``masked`` that it applies to and those that fail it.
@@ -247,6 +267,14 @@ def _refuse(check: Check, contract: Contract, today: date) -> None:
         raise ConfigError("overlap needs by, start and end, all columns of the contract", where=where)
     elif check.kind == "primary_key" and not contract.primary_key:
         raise ConfigError("the contract has no primary key", where=where)
+
+
+def _stumbles(mask: pl.Expr, frame: pl.DataFrame) -> bool:
+    try:
+        frame.select(mask)
+    except pl.exceptions.PolarsError:
+        return True
+    return False
 
 
 def _counts(index: int, check: Check, contract: Contract, today: date) -> tuple[pl.Expr, pl.Expr]:

@@ -47,7 +47,11 @@ def refuse(check: Check, contract: Contract, *, today: date) -> None:
         days_of(check)
     if check.kind == "sql":
         empty = pl.DataFrame(schema=schema(contract)).lazy()
-        _one_number(_run(check, contract, empty, today), where, is_empty=True)
+        try:
+            _one_number(_run(check, contract, empty, today), where, is_empty=True)
+        except pl.exceptions.PolarsError as error:
+            first = str(error).splitlines()[0]
+            raise ConfigError(f"the query does not run: {first}", where=where) from error
 
 
 def metric_of(check: Check) -> str:
@@ -82,8 +86,15 @@ def duplicate_rows(check: Check, staged: pl.LazyFrame, *, rows: int) -> int:
 
 
 def answer(check: Check, contract: Contract, staged: pl.LazyFrame, *, today: date) -> float | None:
-    """Return the number that an SQL check's query gives; None where it gives null."""
-    return _one_number(_run(check, contract, staged, today), f"{contract.id} {contract.version}, check {check.name}")
+    """Return the number that an SQL check's query gives; None where it gives null.
+
+    ConfigError where it stumbles over a value, which the error keeps to itself.
+    """
+    where = f"{contract.id} {contract.version}, check {check.name}"
+    try:
+        return _one_number(_run(check, contract, staged, today), where)
+    except pl.exceptions.PolarsError:
+        raise ConfigError("the query stumbles over a value", where=where, way_out="use TRY_CAST") from None
 
 
 def _bad(check: Check) -> pl.Expr:
@@ -116,12 +127,8 @@ def _run(check: Check, contract: Contract, staged: pl.LazyFrame, today: date) ->
     sql = _COLUMN.sub(_quoted(check.column or ""), _TABLE.sub("the_file", check.expression or ""))
     if not _QUERY.match(sql) or _FILES.search(sql):
         raise ConfigError("is no SELECT over {table}", where=where, way_out="read nothing but the file's own rows")
-    try:
-        context = pl.SQLContext({"the_file": staged, contract.dataset: staged})
-        return context.execute(with_today(sql, today, where=where)).collect(engine="streaming")
-    except pl.exceptions.PolarsError as error:
-        first = str(error).splitlines()[0]
-        raise ConfigError(f"the query does not run: {first}", where=where, way_out="try it with validate") from error
+    context = pl.SQLContext({"the_file": staged, contract.dataset: staged})
+    return context.execute(with_today(sql, today, where=where)).collect(engine="streaming")
 
 
 def _one_number(frame: pl.DataFrame, where: str, *, is_empty: bool = False) -> float | None:
