@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog=_PROG,
-        description="Contracts of datasets, in the Open Data Contract Standard v3.1; docs/contracts.md says what is honoured.",
+        description="Contracts of datasets, in YAML of the Open Data Contract Standard; see docs/contracts.md.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     lint = commands.add_parser("lint", help="say every fault and warning; exit code 2 on faults")

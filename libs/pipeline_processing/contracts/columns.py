@@ -247,9 +247,6 @@ def _timezone(site: _Site, options: Mapping[str, Json]) -> str | None:
     zone = options.get("defaultTimezone")
     if zone is not None:
         _check_zone(site, "logicalTypeOptions.defaultTimezone", zone)
-    if site.kind == "time" and (zone or options.get("timezone")):
-        site.fault("logicalTypeOptions.timezone", "times with a time zone are not supported", "use a timestamp")
-        return None
     if options.get("timezone") is False:
         return None
     return zone or ("UTC" if options.get("timezone") else None)

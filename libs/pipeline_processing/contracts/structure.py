@@ -118,7 +118,7 @@ def _tell(error: ValidationError, document: Json, faults: Faults) -> None:
             wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
             faults.add(place, f"{_shown(error.instance)} is not {' or '.join(_WORDS[name] for name in wanted)}")
         case _:
-            faults.add(place, _limit(error), _needed(place) if error.validator == "minItems" else "")
+            faults.add(place, _limit(error), _needed(place.rpartition(".")[2]) if error.validator == "minItems" else "")
 
 
 def _extra(error: ValidationError) -> list[str]:
