@@ -99,7 +99,7 @@ class DeltaTable:
         )
 
     def files(self) -> AsyncIterator[DataFile]:
-        """Yield the live files of one version; where there is a checkpoint, in bounded memory."""
+        """Yield the live files of one version, by path, in bounded memory."""
         return self._log.files()
 
     async def history(self) -> AsyncIterator[Commit]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import tempfile
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 import orjson
 
 from etl_core.errors import ConfigError, InvalidData, NotFound
+from etl_core.spool import SortedSpool
 from pipeline_processing.tables.log import CHECKPOINT, ENTRY, FOLDER, State, file_of, key_of, parse
 
 if TYPE_CHECKING:
@@ -49,26 +53,24 @@ class LogReader:
                 state.apply(batch)
         return await self._replay(state, versions)
 
-    async def files(self) -> AsyncIterator[DataFile]:
-        """Yield the live files; where there is a checkpoint, only what changed since is held in memory."""
+    async def files(self, folder: Path | None = None) -> AsyncIterator[DataFile]:
+        """Yield the live files by path; memory holds one commit's files and the spool's share, ``folder`` its rest."""
         checkpoint, versions = await self._start()
-        changes: dict[str, DataFile | None] = {}
-        async for _, actions in self.entries(versions):
-            changes |= {file_of(action["remove"]).path: None for action in actions if action.get("remove")}
-            changes |= {(file := file_of(action["add"])).path: file for action in actions if action.get("add")}
-        if checkpoint is not None:
-            async for batch in self._checkpointed(checkpoint):
-                for action in batch:
-                    if (added := action.get("add")) and (file := file_of(added)).path not in changes:
-                        yield file
-        for changed in changes.values():
-            if changed is not None:
-                yield changed
+        with SortedSpool(folder=folder) as spool:
+            if checkpoint is not None:
+                async for batch in self._checkpointed(checkpoint):
+                    _spool(spool, checkpoint, batch)
+            async for version, actions in self.entries(versions, at_once=2):
+                _spool(spool, version, actions)
+            for _, changes in groupby(spool, key=lambda entry: entry[0]):
+                *_, (_, newest) = changes
+                if action := newest[_VERSION.size :]:
+                    yield file_of(orjson.loads(action))
 
-    async def entries(self, versions: Sequence[int]) -> AsyncIterator[tuple[int, list[Json]]]:
+    async def entries(self, versions: Sequence[int], *, at_once: int = READS) -> AsyncIterator[tuple[int, list[Json]]]:
         """Yield the actions of each of these versions, in the order given."""
-        for start in range(0, len(versions), READS):
-            some = versions[start : start + READS]
+        for start in range(0, len(versions), at_once):
+            some = versions[start : start + at_once]
             for version, actions in zip(some, await asyncio.gather(*map(self._entry, some)), strict=True):
                 yield version, actions
 
@@ -148,6 +150,18 @@ class LogReader:
 
 _ACTIONS: Final = frozenset({"add", "txn", "metaData", "protocol"})
 """What a snapshot is made of; a checkpoint's removes are for the vacuum only."""
+
+
+_VERSION: Final = struct.Struct(">Q")
+
+
+def _spool(spool: SortedSpool, version: int, actions: Sequence[Json]) -> None:
+    """Take in what happens to files: by path, and of one path in the order of versions; a removal says no more."""
+    for action in actions:
+        if added := action.get("add"):
+            spool.add(unquote(added["path"]).encode(), _VERSION.pack(version) + orjson.dumps(added))
+        elif removed := action.get("remove"):
+            spool.add(unquote(removed["path"]).encode(), _VERSION.pack(version))
 
 
 def _rows(frame: object) -> list[Json]:
