@@ -188,17 +188,20 @@ class _Work:
         return self._staging.scan(self._gone).with_columns(pl.col(LINEAGE[-1]).cast(pl.UInt64).alias(ROW))
 
     def _take_out(self, failing: pl.Series) -> None:
+        """Mark rows as gone by their numbers, which ascend in ``failing`` as they do in staging."""
         gone = np.zeros(self._staging.rows, dtype=np.bool_) if self._gone is None else self._gone
-        numbers = failing.cast(pl.Int64)
         for start, frame in self._staging.frames([LINEAGE[-1]]):
-            gone[start : start + frame.height] |= frame[LINEAGE[-1]].is_in(numbers.implode()).to_numpy()
+            numbers = frame[LINEAGE[-1]].cast(pl.UInt64)
+            near = failing[_between(failing, numbers)]
+            gone[start : start + frame.height] |= numbers.is_in(near.implode()).to_numpy()
         self._gone = gone
 
     def _quarantine_again(self, rows: Rows, rules: pl.DataFrame) -> None:
         """Quarantine rows by their numbers: staging has no raw rows, so the file is read once more."""
         for batch in rows:
-            chosen = batch.frame.join(rules, on=ROW, how="inner", maintain_order="left")
-            if chosen.height:
+            wanted = rules[_between(rules[ROW], batch.frame[ROW])]
+            if wanted.height:
+                chosen = batch.frame.join(wanted, on=ROW, how="inner", maintain_order="left")
                 self._quarantine.add_rows(self._raw(chosen), chosen["rules"])
 
     def _raw(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -216,6 +219,13 @@ def open_rows(path: Path, contract: Contract) -> Rows:
     read = [name for column in contract.columns for name in sources_of(column)]
     names = contract.format.names or [column.name for column in contract.columns if sources_of(column)]
     return open_file(path, contract.format, columns=names, expected=read)
+
+
+def _between(numbers: pl.Series, others: pl.Series) -> slice:
+    """Return which of ``numbers`` lie between the ends of ``others``; both ascend."""
+    if others.is_empty():
+        return slice(0, 0)
+    return slice(numbers.search_sorted(others[0], side="left"), numbers.search_sorted(others[-1], side="right"))
 
 
 def _failed(names: Sequence[str]) -> pl.Expr:
