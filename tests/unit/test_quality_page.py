@@ -157,6 +157,9 @@ def test_a_result_says_what_was_found(result: CheckResult, expected: str) -> Non
     assert expected == outcome(result)
 
 
-def test_the_contracts_own_words_go_before_ours() -> None:
-    assert "Ages fit" == asks(CheckResult("a", "row", "passed", description="Ages fit"))
+def test_the_contracts_own_words_stand_beside_ours() -> None:
+    result = CheckResult("age", "row", "warned", looked_at=2, failed=1, description="Ages fit", files={"warned": 1})
+    html = render(replace(page(), verdict=Verdict("warn", (result,))))
+    assert "the rule holds in its row<br><span class='soft'>Ages fit</span>" in html
+    assert "Ages fit" == quality_text.check_rows(Verdict("warn", (result,)))[0][2]
     assert "is there" == asks(CheckResult("a", "required", "passed"))

@@ -47,6 +47,9 @@ _TOP: Final = 6
 _WIDTH: Final = 240
 _HEIGHT: Final = 64
 _GAP: Final = 1.0
+_COUNTED: Final = 100
+"""From here on the number of different values is an estimate."""
+_NEARLY_ALL: Final = 0.97
 
 
 def cards(columns: Sequence[Column], descriptions: dict[str, str]) -> str:
@@ -95,8 +98,11 @@ def _figures(column: Column) -> str:
 
 def _different(column: Column) -> str:
     filled, distinct = column.rows - column.nulls, column.distinct_count
-    about = "" if distinct < 100 else "about "  # noqa: PLR2004 - where the sketch begins to estimate
-    return f"{about}{distinct:,}{', each once' if filled > 1 and distinct == filled else ''}" if filled else ""
+    if not filled:
+        return ""
+    if distinct < _COUNTED:
+        return f"{distinct:,}{', each once' if 1 < filled == distinct else ''}"
+    return f"about {distinct:,}{', nearly all of them' if distinct > _NEARLY_ALL * filled else ''}"
 
 
 def _histogram(column: Column) -> str:

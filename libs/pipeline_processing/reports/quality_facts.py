@@ -32,7 +32,7 @@ _ASKS: Final[Mapping[str, str]] = {
     "unique": "stands once only",
     "primary_key": "the key is there and stands once only",
     "lookup": "is found in the reference table",
-    "row": "the row agrees with itself",
+    "row": "the rule holds in its row",
     "overlap": "does not overlap in time with another row",
     "metric": "the count is within its limits",
     "sql": "the figure is within its limits",
@@ -115,10 +115,10 @@ class QualityPage:
 
 
 def asks(result: CheckResult) -> str:
-    """Return what a check asks, in words: the contract's, else ours."""
+    """Return what a check asks, in our words; the contract's are ``result.description``."""
     if result.kind == "drift":
         return _STAYS.get(result.name.rpartition(".")[2].removeprefix("drift:"), "is like the last published file")
-    return result.description or _ASKS.get(result.kind, result.kind)
+    return _ASKS.get(result.kind, result.kind)
 
 
 def does(result: CheckResult) -> str:

@@ -26,6 +26,7 @@ _STYLE: Final = """
 .sum b { font-size: 1.25rem; font-weight: 600; display: block; line-height: 1.25; }
 .sum i { display: inline-block; width: .65rem; height: .65rem; border-radius: .15rem; margin-right: .35rem; }
 .checks td:first-child { overflow-wrap: anywhere; } .checks td:last-child { white-space: nowrap; }
+@media (min-width: 50rem) { .checks td:first-child { min-width: 13rem; } .checks td:nth-child(4) { min-width: 13rem; } }
 .state { font-weight: 600; white-space: nowrap; }
 details summary { cursor: pointer; color: var(--soft); padding: .4rem 0; }
 footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
@@ -150,12 +151,16 @@ def _results(results: Sequence[CheckResult], table: Callable[[Sequence[CheckResu
 def _check_table(results: Sequence[CheckResult]) -> str:
     rows = [
         f"<tr><td>{_text(result.name)}</td><td class='state {TONES[result.status]}'>{result.status}</td>"
-        f"<td>{_text(asks(result))}</td><td>{_text(outcome(result))}</td>"
+        f"<td>{_text(asks(result))}{_told(result.description)}</td><td>{_text(outcome(result))}</td>"
         f"<td class='soft'>{_text(does(result))}</td></tr>"
         for result in results
     ]
-    heads = (("Check", ""), ("Result", ""), ("It asks that this", ""), ("Found", ""), ("Else", ""))
+    heads = (("Check", ""), ("Result", ""), ("What it asks", ""), ("Found", ""), ("Else", ""))
     return _table(heads, rows, "checks")
+
+
+def _told(description: str) -> str:
+    return f"<br><span class='soft'>{_text(description)}</span>" if description else ""
 
 
 def _drift_table(results: Sequence[CheckResult]) -> str:
@@ -165,7 +170,7 @@ def _drift_table(results: Sequence[CheckResult]) -> str:
         f"<td>{_text(asks(result))}</td><td>{_text(outcome(result))}</td></tr>"
         for result in results
     ]
-    return _table((("Column", ""), ("Result", ""), ("It asks that it", ""), ("Found", "")), rows)
+    return _table((("Column", ""), ("Result", ""), ("What it asks", ""), ("Found", "")), rows)
 
 
 def _columns(page: QualityPage) -> str:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from pipeline_processing.quality.profile import Profile
     from pipeline_processing.quality.profile_column import Column
-    from pipeline_processing.quality.verdict import Verdict
+    from pipeline_processing.quality.verdict import CheckResult, Verdict
     from pipeline_processing.reports.quality_facts import QualityPage
 
-CHECK_COLUMNS: Final = ("check", "result", "it asks that this", "found", "else")
+CHECK_COLUMNS: Final = ("check", "result", "what it asks", "found", "else")
 REASON_COLUMNS: Final = ("rule", "rows", "for example rows")
 PROFILE_COLUMNS: Final = ("column", "kind", "empty", "different", "lowest", "middle", "highest", "most frequent")
 _EXAMPLES: Final = 5
@@ -44,7 +44,12 @@ def check_rows(verdict: Verdict) -> Sequence[Sequence[object]]:
     """Return a row a check under `CHECK_COLUMNS`, the worst first; what did not drift is left out."""
     shown = (one for one in verdict.results if one.kind != "drift" or one.status != "passed")
     ordered = sorted(shown, key=lambda result: (-CHECK_STATUSES.index(result.status), -result.failed))
-    return [(one.name, one.status, asks(one), outcome(one), does(one)) for one in ordered]
+    return [(one.name, one.status, _asks(one), outcome(one), does(one)) for one in ordered]
+
+
+def _asks(result: CheckResult) -> str:
+    """Return the contract's words where it has any: a table has no room for both."""
+    return asks(result) if result.kind == "drift" else result.description or asks(result)
 
 
 def reason_rows(page: QualityPage) -> Sequence[Sequence[object]]:
