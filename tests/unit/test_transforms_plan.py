@@ -60,6 +60,12 @@ def test_names_without_a_letter_are_told_apart() -> None:
     assert {"x": "#"} == plan.sources
 
 
+@pytest.mark.parametrize("name", ["*", "^x$", "^.*$"])
+def test_a_header_that_polars_would_take_for_a_pattern_is_a_name(name: str) -> None:
+    plan = planned(Column("x", "string", sources=(name,)), header=("x", name))
+    assert ["b"] == plan.normalise(batch({"x": ["a"], name: ["b"]}))["x"].to_list()
+
+
 def test_a_column_without_its_source_is_missing_and_null() -> None:
     plan = planned(column(), Column("born", "date", sources=("dob",)), header=("x", "extra"))
     frame = plan.normalise(batch({"x": ["a"], "extra": ["b"]}))

@@ -112,6 +112,8 @@ def test_an_empty_text_stays_where_the_format_does_not_call_it_null() -> None:
         ("LUDWIG VAN BEETHOVEN", "Ludwig van Beethoven"),
         ("VAN DYKE", "Van Dyke"),
         ("MARIA DE LA CRUZ", "Maria de la Cruz"),
+        ("ERIN E SMITH", "Erin E Smith"),
+        ("THI LE NGUYEN", "Thi Le Nguyen"),
         ("JOHN SMITH JR", "John Smith Jr"),
         ("john smith, jr.", "John Smith, Jr"),
         ("JOHN SMITH 3RD", "John Smith III"),

@@ -52,7 +52,8 @@ def timestamp_formats(options: Mapping[str, Json]) -> tuple[str, ...]:
     check(own)
     if own:
         return own
-    dates = (*_SHORTHANDS.get(option_text(options, "order", ""), ()), *_UNMISTAKABLE[:2])
+    shorthand = _SHORTHANDS.get(option_text(options, "order", ""), ())
+    dates = (*(form for form in shorthand if digit_runs(form) is None), "%Y/%m/%d", "%Y%m%d")
     return (*(f"{date} {time}" for date in dates for time in _TIMES), *dates)
 
 
@@ -71,15 +72,16 @@ def check(formats: tuple[str, ...]) -> None:
             raise ConfigError(f"{text!r} is no date format", way_out="write one like %m/%d/%Y")
 
 
-def width(text: str) -> int | None:
-    """Return how long a text of a format without separators must be; None for other formats.
+def digit_runs(text: str) -> str | None:
+    """Return a regular expression that texts of a format without separators between numbers must fit; else None.
 
     Without it ``%Y%m%d`` would read 2020112, which is either of two days.
     """
-    directives = re.findall(r"%[A-Za-z]", text)
-    if "".join(directives) != text or not all(directive in _WIDTHS for directive in directives):
+    runs = re.findall(r"(?:%[YymdHMS]){2,}", text)
+    if not runs:
         return None
-    return sum(_WIDTHS[directive] for directive in directives)
+    widths = [sum(_WIDTHS[directive] for directive in re.findall("%.", run)) for run in runs]
+    return "^" + "".join(rf"(?:[^0-9]*|.*[^0-9])[0-9]{{{width}}}" for width in widths) + "(?:[^0-9].*)?$"
 
 
 def has_clock(text: str) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
+from polars import selectors as cs
 
 from etl_core.errors import ConfigError
 from pipeline_processing.contracts import steps as table
@@ -169,7 +170,7 @@ class _Chain:
         self, name: str, dtype: pl.DataType, source: str, *, fallible: bool, enum: choices.Enum | None
     ) -> ColumnPlan:
         self._flush()
-        text = pl.col(source)
+        text = cs.by_name(source).as_expr()  # pl.col takes a header like ^x$ for a regular expression
         words = [value for value in self._nulls if value]
         if words:
             text = pl.when(~text.str.strip_chars().is_in(words)).then(text)

@@ -32,6 +32,7 @@ _LEAP_BUG: Final = 60
 _EXCEL_LAST: Final = 2_958_465
 _DAY: Final = 86_400_000_000
 
+_ISO_BEGINS: Final = "^[0-9]{4}-"
 _ISO_CLOCKS: Final = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M")
 _ISO_OFFSETS: Final = ("%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z")
 
@@ -125,7 +126,7 @@ def _without_never(value: pl.Series) -> pl.Series:
 
 
 def _dates(texts: pl.Series, *, form: str, end: int) -> pl.Series:
-    texts = _of_width(texts, form)
+    texts = _of_digits(texts, form)
     if formats.has_clock(form):
         value = texts.str.to_datetime(form, time_unit="us", strict=False, cache=False)
         value = value.dt.date()
@@ -134,9 +135,9 @@ def _dates(texts: pl.Series, *, form: str, end: int) -> pl.Series:
     return _in_century(value, end) if formats.has_short_year(form) else _in_bounds(value)
 
 
-def _of_width(texts: pl.Series, form: str) -> pl.Series:
-    width = formats.width(form)
-    return texts if width is None else texts.set(texts.str.len_bytes() != width, None)
+def _of_digits(texts: pl.Series, form: str) -> pl.Series:
+    shape = formats.digit_runs(form)
+    return texts if shape is None else texts.set(~texts.str.contains(shape), None)
 
 
 def _in_bounds(value: pl.Series) -> pl.Series:
@@ -148,13 +149,15 @@ def _in_bounds(value: pl.Series) -> pl.Series:
 def _in_century(value: pl.Series, end: int) -> pl.Series:
     """Put years of two digits into the hundred years that ``end`` closes."""
     year = value.dt.year().cast(pl.Int32)
-    wanted = end - ((end - year) % 100)
-    moved = year != wanted
-    if not moved.any():
-        return value
-    shifted = value.to_frame("v").select(pl.col("v").dt.offset_by(pl.format("{}y", pl.lit(wanted - year))))["v"]
-    # 29 February moved into a year without one is no date at all.
-    return shifted.set(shifted.dt.day() != value.dt.day(), None)
+    shifts = (end - ((end - year) % 100)) - year
+    for shift in shifts.unique().drop_nulls().sort():
+        if shift:
+            at = (shifts == shift).fill_null(False)  # noqa: FBT003 - the value to fill in
+            before = value.filter(at)
+            moved = before.dt.offset_by(f"{shift}y")
+            # 29 February moved into a year without one is no date at all.
+            value = fill(value, at, moved.set(moved.dt.day() != before.dt.day(), None))
+    return value
 
 
 def _midnights(texts: pl.Series) -> pl.Series:
@@ -183,7 +186,7 @@ def _serial_stamps(texts: pl.Series, *, zone: str) -> pl.Series:
 def _stamps(texts: pl.Series, *, form: str, zone: str, end: int) -> pl.Series:
     if not formats.has_clock(form):
         return _zoned(_dates(texts, form=form, end=end).cast(pl.Datetime("us")), zone)
-    value = _of_width(texts, form).str.to_datetime(form, time_unit="us", strict=False, cache=False)
+    value = _of_digits(texts, form).str.to_datetime(form, time_unit="us", strict=False, cache=False)
     if formats.has_offset(form):
         value = value.dt.convert_time_zone("UTC")
     value = _in_century(value, end) if formats.has_short_year(form) else _in_bounds(value)
@@ -192,7 +195,10 @@ def _stamps(texts: pl.Series, *, form: str, zone: str, end: int) -> pl.Series:
 
 def _iso(texts: pl.Series, *, zone: str) -> pl.Series:
     """Read ISO 8601 and RFC 3339: a ``T`` or a space between, an offset or none, a date alone (midnight)."""
-    joined = texts.str.replace(r"^(\d{4}-\d{2}-\d{2}) +", "${1}T")
+    # What does not begin like it is left to other formats at once; a blank may stand for the T.
+    bare = texts.set(~texts.str.contains(_ISO_BEGINS), None)
+    spaced = bare.str.contains(" ", literal=True)
+    joined = bare.str.replace(" +", "T") if spaced.any() else bare
     parsers = [
         *(partial(_stamps, form=form, zone=zone, end=0) for form in _ISO_CLOCKS),
         *(partial(_stamps, form=form, zone=zone, end=0) for form in _ISO_OFFSETS),
@@ -207,4 +213,4 @@ def _zoned(value: pl.Series, zone: str) -> pl.Series:
 
 
 def _times(texts: pl.Series, *, form: str) -> pl.Series:
-    return _of_width(texts, form).str.to_time(form, strict=False, cache=False)
+    return _of_digits(texts, form).str.to_time(form, strict=False, cache=False)

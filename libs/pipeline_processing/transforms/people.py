@@ -22,10 +22,11 @@ _SUFFIXES: Final[Mapping[str, str]] = {
 }  # fmt: skip
 _PARTICLES: Final = frozenset(
     {
-        "van", "von", "der", "den", "de", "del", "della", "des", "di", "da", "dos", "das", "du", "la", "le", "ter",
-        "ten", "bin", "ibn", "al", "el", "y", "e", "af", "av", "zu", "zur",
+        "van", "von", "der", "den", "de", "del", "della", "des", "di", "da", "dos", "das", "du", "la", "ter", "bin",
+        "ibn", "el", "af", "av", "zu", "zur",
     }
 )  # fmt: skip
+"""Small between other words. Not y and e, which are initials here more often, nor le and al, which are names."""
 _MAC: Final = frozenset(
     {
         "macarthur", "macaulay", "macbeth", "macdonald", "macdonnell", "macdougall", "macduff", "macfarlane",
