@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 CONTROL_BUCKET: Final = "pipeline-control"
 SOURCE_BUCKET: Final = "agency-source"
 DESTINATION_BUCKET: Final = "agency-destination"
+BRONZE_BUCKET: Final = "agency-bronze"
+SILVER_BUCKET: Final = "agency-silver"
 LIVE_QUEUE: Final = "pipeline-live"
 BACKFILL_QUEUE: Final = "pipeline-backfill"
 RETENTION: Final = "1209600"
@@ -28,7 +30,7 @@ def ensure(environment: Mapping[str, str]) -> None:
     """Make what is missing; whatever is there stays as it is, with its contents."""
     settings = load(Settings)
     sqs, s3 = client("sqs", environment), client("s3", environment)
-    for bucket in (CONTROL_BUCKET, SOURCE_BUCKET, DESTINATION_BUCKET):
+    for bucket in (CONTROL_BUCKET, SOURCE_BUCKET, DESTINATION_BUCKET, BRONZE_BUCKET, SILVER_BUCKET):
         with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
             s3.create_bucket(Bucket=bucket)
     lease = str(int(settings.lease.total_seconds()))

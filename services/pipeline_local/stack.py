@@ -152,6 +152,7 @@ class Stack:
             "PIPELINE_CONTROL_BUCKET": resources.CONTROL_BUCKET,
             "PIPELINE_SOURCE_BUCKET": resources.SOURCE_BUCKET,
             "PIPELINE_DESTINATION_BUCKET": resources.DESTINATION_BUCKET,
+            "PIPELINE_SILVER_BUCKET": resources.SILVER_BUCKET,
             "PIPELINE_LIVE_QUEUE": resources.LIVE_QUEUE,
             "PIPELINE_BACKFILL_QUEUE": resources.BACKFILL_QUEUE,
             "PIPELINE_DATABASE_URL": self._postgres.url(running["postgres"].port),
