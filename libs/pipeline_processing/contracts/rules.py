@@ -45,7 +45,7 @@ def kinds_of(column: Column) -> frozenset[CheckKind]:
 
 
 def _kinds(column: Column) -> Iterator[CheckKind]:
-    if column.sources and (column.logical_type != "string" or any(step.name in FALLIBLE for step in column.normalise)):
+    if _may_be_unreadable(column):
         yield "type"
     if column.lookup:
         yield "lookup"
@@ -64,6 +64,13 @@ def _kinds(column: Column) -> Iterator[CheckKind]:
         yield "multiple_of"
     if column.unique:
         yield "unique"
+
+
+def _may_be_unreadable(column: Column) -> bool:
+    """Say whether a value may be there that the column's type can not hold; derived ones overflow, too."""
+    if column.logical_type != "string":
+        return bool(column.sources or column.derive)
+    return any(step.name in FALLIBLE for step in column.normalise)
 
 
 def _check(name: str, kind: CheckKind, column: str | None, actions: Mapping[str, Action]) -> Check:
