@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +102,17 @@ def test_a_masks_column_has_the_checks_name_and_no_null() -> None:
         (Column("a", "string", min_length=2, max_length=3), "length", ["ä", "äö", "äöüß"], [1, 3]),
         (Column("a", "string", pattern=r"^\d{5}$"), "pattern", ["12345", "123456"], [2]),
         (Column("a", "integer", enum=("1", "2")), "enum", [1, 2, 3], [3]),
+        (Column("a", "integer", enum=("1.0",), minimum="1.0"), "enum", [1, 2], [2]),
+        (
+            Column("a", "timestamp", enum=("2020-01-01T00:00:00Z",)),
+            "enum",
+            [datetime(2020, 1, 1, tzinfo=UTC), datetime(2020, 1, 2, tzinfo=UTC)],
+            [2],
+        ),
+        (Column("a", "boolean", enum=("true",)), "enum", [True, False], [2]),
+        (Column("a", "time", maximum="12:00"), "range", [time(12), time(12, 0, 1)], [2]),
+        (Column("a", "integer", pattern=r"^\d{5}$", min_length=5), "pattern", [12345, 1234], [2]),
+        (Column("a", "integer", max_length=2), "length", [12, 123], [2]),
         (Column("a", "date", enum=("2020-01-01",)), "enum", [date(2020, 1, 1), date(2020, 1, 2)], [2]),
     ],
 )
@@ -167,6 +178,19 @@ def test_sql_that_stumbles_over_a_value_is_named_and_the_value_is_not(check: Che
     told = [str(one) for one in (caught.value, caught.value.__cause__) if one is not None]
     assert not [text for text in told if "123-45-6789" in text]
     assert caught.value.__context__ is None or caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (Column("a", "boolean", enum=("perhaps",)), "enum"),
+        (Column("a", "date", minimum="yesterday"), "range"),
+        (Column("a", "string", pattern="("), "pattern"),
+    ],
+)
+def test_a_rule_that_does_not_fit_its_columns_type_is_refused(column: Column, kind: CheckKind) -> None:
+    with pytest.raises(ConfigError):
+        compile_checks(contract(column, checks=[Check("a.rule", kind, "a")]), today=TODAY)
 
 
 def test_all_faults_of_a_contract_are_told_at_once() -> None:

@@ -258,7 +258,7 @@ def _refuse(check: Check, contract: Contract, today: date) -> None:
     if check.column is not None and check.column not in names:
         raise ConfigError(f"no column {check.column!r}", where=where)
     if check.kind in LOCAL_KINDS:
-        masks.mask(check, contract, today=today)
+        masks.refuse(check, contract, today=today)
     elif check.kind in figures.FIGURE_KINDS:
         figures.refuse(check, contract, today=today)
     elif check.kind == "overlap" and not all(

@@ -37,6 +37,16 @@ def mask(check: Check, contract: Contract, *, today: date) -> pl.Expr:
     return expr.fill_null(value=False).alias(check.name)
 
 
+def refuse(check: Check, contract: Contract, *, today: date) -> None:
+    """Raise ConfigError where the mask of ``check`` does not compile or can not run on the contract's types."""
+    expr = mask(check, contract, today=today)
+    faults = {fault(kind, column.name): pl.Boolean() for column in contract.columns for kind in ("type", "lookup")}
+    try:
+        pl.DataFrame(schema={**schema(contract), **faults}).select(expr)
+    except pl.exceptions.PolarsError as error:
+        raise _wrong(check, contract, f"can not run: {_first_line(error)}", "look at the column's type") from error
+
+
 def looked_at(check: Check, contract: Contract, *, today: date) -> pl.Expr:
     """Return how many rows of a frame a row-local check applies to."""
     match check.kind:
@@ -133,11 +143,11 @@ def _of_column(check: Check, column: Column) -> pl.Expr:  # noqa: PLR0911 - one 
         case "required":
             return value.is_null()
         case "enum":
-            return ~value.is_in([_limit(column, one) for one in column.enum])
+            return ~_comparable(value, column).is_in([_limit(column, one) for one in column.enum])
         case "pattern":
-            return ~value.str.contains(_pattern(check, column))
+            return ~_text(value, column).str.contains(_pattern(check, column))
         case "length":
-            return _outside_length(value.str.len_chars(), column)
+            return _outside_length(_text(value, column).str.len_chars(), column)
         case "range":
             return _outside(value, column)
         case "multiple_of":
@@ -168,9 +178,8 @@ def _outside_length(length: pl.Expr, column: Column) -> pl.Expr:
 
 
 def _outside(value: pl.Expr, column: Column) -> pl.Expr:
-    """NaN is outside any range; a timestamp is compared as UTC, one without an offset as if it were."""
-    if column.logical_type == "timestamp":
-        value = value.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    """Return where a value is outside its limits. NaN is outside any."""
+    value = _comparable(value, column)
     tests: tuple[tuple[Json, Callable[[pl.Expr, pl.Expr], pl.Expr]], ...] = (
         (column.minimum, lambda one, limit: one < limit),
         (column.maximum, lambda one, limit: one > limit),
@@ -181,6 +190,17 @@ def _outside(value: pl.Expr, column: Column) -> pl.Expr:
     if column.logical_type == "number" and not _is_decimal(column):
         bounds.append(value.is_nan())
     return pl.any_horizontal(bounds)
+
+
+def _text(value: pl.Expr, column: Column) -> pl.Expr:
+    return value if column.logical_type == "string" else value.cast(pl.String)
+
+
+def _comparable(value: pl.Expr, column: Column) -> pl.Expr:
+    """Return a value as `_limit` gives its limits: a moment as UTC's, one without an offset as if it were."""
+    if column.logical_type != "timestamp":
+        return value
+    return value.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
 
 
 def _limit(column: Column, limit: Json) -> Json:  # noqa: PLR0911 - one return a type
@@ -195,7 +215,8 @@ def _limit(column: Column, limit: Json) -> Json:  # noqa: PLR0911 - one return a
             case "time":
                 return time.fromisoformat(str(limit))
             case "integer":
-                return int(limit) if Decimal(str(limit)) % 1 == 0 else float(limit)
+                number = Decimal(str(limit))
+                return int(number) if number % 1 == 0 else float(number)
             case "number":
                 return Decimal(str(limit)) if _is_decimal(column) else float(limit)
             case "boolean":
@@ -227,7 +248,7 @@ def _where(check: Check, contract: Contract) -> str:
 
 
 def _wrong(check: Check, contract: Contract, what: str, way_out: str) -> ConfigError:
-    return ConfigError(f"the expression {what}", where=_where(check, contract), way_out=way_out)
+    return ConfigError(f"its expression {what}", where=_where(check, contract), way_out=way_out)
 
 
 def _first_line(error: Exception) -> str:
