@@ -295,6 +295,32 @@ async def test_a_rollback_fails_where_its_files_were_compacted(world: World) -> 
         await rollback(world.table, world.store, "r1")
 
 
+async def test_a_rollback_takes_its_rows_out_of_compacted_files(world: World) -> None:
+    await world.publish("r1", *[await world.file("r1", source, [1]) for source in "abc"])
+    await optimize(world.table, world.rewriter)
+    await world.publish("r2", await world.file("r2", "a", [9], day=2), await world.file("r2", "d", [8], day=2))
+    await optimize(world.table, world.rewriter)
+    await world.publish("r3", await world.file("r3", "e", [7], day=3))
+    await optimize(world.table, world.rewriter)
+    assert 1 == len((await world.table.snapshot()).files)
+    undone = await rollback(world.table, world.store, "r2", rewriter=world.rewriter)
+    assert (True, [("r1", 1)] * 3 + [("r3", 7)]) == (undone.changed, await world.rows())
+    assert {"a": "r1", "b": "r1", "c": "r1", "e": "r3"} == {
+        source.removeprefix("s3://in/"): record.run for source, record in (await world.ledger()).items()
+    }
+    assert not (await rollback(world.table, world.store, "r2")).changed
+
+
+async def test_a_rollback_fails_where_a_later_run_replaced_what_was_compacted(world: World) -> None:
+    await world.publish("r1", await world.file("r1", "a", [1]), await world.file("r1", "b", [1]))
+    await optimize(world.table, world.rewriter)
+    await world.publish("r2", await world.file("r2", "a", [2], day=2))
+    rows = await world.rows()
+    with pytest.raises(ConfigError, match="run r1 can not be rolled back: 2 of its files are gone from the table"):
+        await rollback(world.table, world.store, "r1", rewriter=world.rewriter)
+    assert rows == await world.rows()
+
+
 async def test_a_rollback_fails_where_a_file_that_would_come_back_is_deleted(world: World) -> None:
     old = await world.file("r1", "a", [1])
     await world.publish("r1", old)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from etl_core.errors import Transient
-from pipeline_processing.tables import Change, DataFile, Edit, Snapshot, TableSchema
+from pipeline_processing.tables import Change, Committed, DataFile, Edit, Snapshot, TableSchema
 from pipeline_processing.tables.publication import Decision, Rewrite, RewritesNeeded, decide
 
 if TYPE_CHECKING:
@@ -54,14 +54,22 @@ async def publish(
         made.append(decide(snapshot, files, run=run, rewritten=rewritten))
         return made[-1].edit
 
+    committed = await rewriting(table, Change(app_of(run), version, edit, schema), rewriter, rewritten)
+    return Publication(committed.version, committed.changed, made[-1] if committed.changed else None)
+
+
+async def rewriting(
+    table: Table, change: Change, rewriter: Rewriter | None, rewritten: dict[Rewrite, DataFile]
+) -> Committed:
+    """Apply ``change``; whatever its decision wants written first is written and put into ``rewritten``."""
     for _ in range(ROUNDS):
         try:
-            committed = await table.commit(Change(app_of(run), version, edit, schema))
+            return await table.commit(change)
         except RewritesNeeded as needed:
+            if rewriter is None:
+                raise
             live = (await table.snapshot()).files
             for rewrite in needed.rewrites:
                 if rewrite.path in live:  # else somebody was faster: the next decision does not ask for it
                     rewritten[rewrite] = await rewriter.without(live[rewrite.path], rewrite.sources)
-        else:
-            return Publication(committed.version, committed.changed, made[-1] if committed.changed else None)
-    raise Transient(f"{table.uri}: its files were compacted anew {ROUNDS} times while run {run} was published")
+    raise Transient(f"{table.uri}: its files were compacted anew {ROUNDS} times while {change.app} was committed")

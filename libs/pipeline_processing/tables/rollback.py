@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Final
 from etl_core.errors import ConfigError, NotFound
 from pipeline_processing.tables import Change, Commit, Committed, DataFile, Edit, Snapshot
 from pipeline_processing.tables.compaction import APP as OPTIMIZE
-from pipeline_processing.tables.publication import origins_of
-from pipeline_processing.tables.publishing import app_of
+from pipeline_processing.tables.publication import Rewrite, RewritesNeeded, origins_of, remaining
+from pipeline_processing.tables.publishing import app_of, rewriting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from etl_core.objects import ObjectStore
     from pipeline_processing.tables import Table
+    from pipeline_processing.tables.publishing import Rewriter
 
 HEADS: Final = 16
 """Files looked for at once."""
@@ -38,17 +39,24 @@ class Effect:
     """For each file that was removed later: the application that did it."""
 
 
-async def rollback(table: Table, store: ObjectStore, run: str) -> Committed:
+async def rollback(table: Table, store: ObjectStore, run: str, *, rewriter: Rewriter | None = None) -> Committed:
     """Undo the run's publishes in one commit; ``changed`` is False where that has been done.
 
     ConfigError, and nothing is changed, where the run published nothing here, a later run has replaced something of it,
-    its files were compacted, or a file that would come back is gone.
+    or a file that would come back is gone; without ``rewriter`` also where its files were compacted since.
     """
     effect = await effect_of(table, run)
+    app = f"rollback:{run}"
+    snapshot = await table.snapshot()
+    if snapshot.applied.get(app, -1) >= effect.version:
+        return Committed(snapshot.version, changed=False)
     await _check_there(table, store, effect)
-    return await table.commit(
-        Change(f"rollback:{run}", effect.version, lambda snapshot: undo(effect, snapshot, where=table.uri))
-    )
+    rewritten: dict[Rewrite, DataFile] = {}
+
+    def edit(snapshot: Snapshot) -> Edit:
+        return undo(effect, snapshot, where=table.uri, rewritten=None if rewriter is None else rewritten)
+
+    return await rewriting(table, Change(app, effect.version, edit), rewriter, rewritten)
 
 
 async def effect_of(table: Table, run: str) -> Effect:
@@ -89,25 +97,29 @@ def _take(effect: Effect, commit: Commit) -> None:
             effect.added[file.path] = file
 
 
-def undo(effect: Effect, snapshot: Snapshot, *, where: str) -> Edit:
-    """Return the edit that takes the run out of ``snapshot``; ConfigError where others have built on it. Pure."""
+def undo(
+    effect: Effect, snapshot: Snapshot, *, where: str, rewritten: Mapping[Rewrite, DataFile] | None = None
+) -> Edit:
+    """Return the edit that takes the run out of ``snapshot``; ConfigError where others have built on it. Pure.
+
+    What was compacted since is taken out of the files that hold it now: RewritesNeeded for those that ``rewritten``
+    does not have yet. Without ``rewritten`` such a run can not be undone.
+    """
     files = snapshot.files
-    lost = [path for path in (*effect.added, *effect.retagged) if path not in files]
-    if lost:
-        by = sorted({effect.taken_by.get(path, "another commit") for path in lost})
-        compacted = by == [OPTIMIZE]
-        raise ConfigError(
-            f"run {effect.run} can not be rolled back: {len(lost)} of its files are gone from the table, "
-            f"{'compacted' if compacted else 'replaced'} by {', '.join(by)} ({_some(lost)})",
-            where=where,
-            way_out="run a backfill of its sources"
-            if compacted
-            else "roll the later run back first, or run a backfill",
-        )
+    lost = {path: file for path, file in (effect.added | effect.retagged).items() if path not in files}
+    holders = _holders(lost.values(), files) if rewritten is not None else None
+    if lost and holders is None:
+        raise _built_upon(effect, lost, where)
     back = [file for path, file in effect.removed.items() if path not in files]
-    going = {*effect.added, *effect.retagged}
     coming = {origin.source for file in (*back, *effect.retagged.values()) for origin in origins_of(file)}
+    partly = [] if not holders else [rewrite for rewrite in holders if remaining(files[rewrite.path], rewrite.sources)]
+    going = {*effect.added, *effect.retagged, *(rewrite.path for rewrite in holders or ())}
     twice = [path for path, file in files.items() if path not in going and _holds(file, coming)]
+    twice += [
+        rewrite.path
+        for rewrite in partly
+        if any(origin.source in coming for origin in remaining(files[rewrite.path], rewrite.sources))
+    ]
     if twice:
         raise ConfigError(
             f"run {effect.run} can not be rolled back: a later run has published sources that it replaced "
@@ -115,7 +127,40 @@ def undo(effect: Effect, snapshot: Snapshot, *, where: str) -> Edit:
             where=where,
             way_out="roll the later run back first, or run a backfill",
         )
-    return Edit([*back, *effect.retagged.values()], list(effect.added), {"rolled back": effect.run})
+    known = rewritten or {}
+    if missing := [rewrite for rewrite in partly if rewrite not in known]:
+        raise RewritesNeeded(missing)
+    return Edit(
+        [*back, *effect.retagged.values(), *(known[one] for one in partly)],
+        [*(path for path in effect.added if path in files), *(rewrite.path for rewrite in holders or ())],
+        {"rolled back": effect.run},
+    )
+
+
+def _holders(lost: Iterable[DataFile], live: Mapping[str, DataFile]) -> list[Rewrite] | None:
+    """Return which live files hold the rows of ``lost``, and whose rows those are; None where not all are there."""
+    wanted = {origin.identity for file in lost for origin in origins_of(file)}
+    if any(not origins_of(file) for file in lost):
+        return None
+    found: set[tuple[str, str, str]] = set()
+    holders = []
+    for path, file in live.items():
+        held = {origin.identity for origin in origins_of(file)} & wanted
+        if held:
+            holders.append(Rewrite(path, frozenset(source for source, _, _ in held)))
+            found |= held
+    return holders if found == wanted else None
+
+
+def _built_upon(effect: Effect, lost: Mapping[str, DataFile], where: str) -> ConfigError:
+    by = sorted({effect.taken_by.get(path, "another commit") for path in lost})
+    compacted = by == [OPTIMIZE]
+    return ConfigError(
+        f"run {effect.run} can not be rolled back: {len(lost)} of its files are gone from the table, "
+        f"{'compacted' if compacted else 'replaced'} by {', '.join(by)} ({_some(lost)})",
+        where=where,
+        way_out="run a backfill of its sources" if compacted else "roll the later run back first, or run a backfill",
+    )
 
 
 async def _check_there(table: Table, store: ObjectStore, effect: Effect) -> None:
@@ -129,7 +174,7 @@ async def _check_there(table: Table, store: ObjectStore, effect: Effect) -> None
             except NotFound:
                 return False
 
-    files = list(effect.removed.values())
+    files = [*effect.removed.values(), *effect.retagged.values()]
     there = await asyncio.gather(*map(is_there, files))
     if gone := [file.path for file, is_found in zip(files, there, strict=True) if not is_found]:
         raise ConfigError(
