@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import InvalidData
+from pipeline_processing.readers.merged_cells import column_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,12 +23,15 @@ RATIO_LIMIT: Final = 100
 """Unpacked to packed, of any part over `SMALL`."""
 SMALL: Final = 1024 * 1024
 XLS_LIMIT: Final = 300 * 1000 * 1000
+CELLS_LIMIT: Final = 20_000_000
+"""Cells between a sheet's corners: calamine holds them all, empty or not."""
 _PARTS_LIMIT: Final = 10_000
 _PIECE: Final = 1024 * 1024
 _DTD: Final = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _ERROR_CELL: Final = re.compile(rb"<c [^>]*?\bt=\"e\"")
 _MERGED: Final = re.compile(rb"<mergeCell\s[^>]*?\bref=\"([A-Z0-9:]+)\"")
 _MERGED_LIMIT: Final = 10_000
+_PLACE: Final = re.compile(rb"<(?:\w+:)?c\s(?:[^>]*?\s)?r\s*=\s*[\"']([A-Za-z]{1,4})(\d{1,9})[\"']")
 _OVERLAP: Final = 256
 _XML: Final = (".xml", ".rels", ".vml")
 _BOOK: Final = "xl/workbook.xml"
@@ -106,7 +110,8 @@ def _check_sizes(parts: list[zipfile.ZipInfo], name: str) -> None:
 
 def _read(archive: zipfile.ZipFile, part: zipfile.ZipInfo, name: str) -> tuple[int, list[str]]:
     """Read a part to its end, as its declared size may lie; return its error cells and merged ranges."""
-    errors = 0
+    errors = last_row = 0
+    columns: set[bytes] = set()
     merged: list[str] = []
     tail = b""
     with archive.open(part) as file:
@@ -116,7 +121,14 @@ def _read(archive: zipfile.ZipFile, part: zipfile.ZipInfo, name: str) -> tuple[i
                 raise InvalidData(f"{name}: a workbook whose XML declares entities")
             cut = max(text.rfind(b"<"), 0)
             errors += len(_ERROR_CELL.findall(text, 0, cut))
+            if places := _PLACE.findall(text, 0, cut):
+                letters, numbers = zip(*places, strict=True)
+                columns.update(letters)
+                last_row = max([last_row, *map(int, set(numbers))])
             if len(merged) < _MERGED_LIMIT:
                 merged += [match.decode("ascii", "replace") for match in _MERGED.findall(text, 0, cut)]
             tail = text[max(cut, len(text) - _OVERLAP) :]
+    last_column = max((column_of(letters.decode().upper()) + 1 for letters in columns), default=0)
+    if last_row * last_column > CELLS_LIMIT:
+        raise InvalidData(f"{name}: a sheet of {last_column} by {last_row} cells; at most {CELLS_LIMIT}")
     return errors, merged

@@ -12,7 +12,7 @@ from pipeline_processing.readers.assembling import Counts, Tidy, cut, number
 from pipeline_processing.readers.dialects import COLUMNS_LIMIT, find_header, unique_names
 from pipeline_processing.readers.guarded import reading
 from pipeline_processing.readers.merged_cells import join_groups, spans_of
-from pipeline_processing.readers.office_guard import check_xls, check_xlsx
+from pipeline_processing.readers.office_guard import CELLS_LIMIT, check_xls, check_xlsx
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,7 +25,6 @@ _LOOKED_AT: Final = 200
 _MIDNIGHT: Final = r"^(\d{4,5}-\d\d-\d\d) 00:00:00$"
 _MOMENT: Final = r"^(\d{4,5}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d+)?)$"
 _TIME: Final = r"^1899-12-3[01] (\d\d:\d\d:\d\d(?:\.\d+)?)$"
-_CELLS_LIMIT: Final = 50_000_000
 
 
 class SheetRows:
@@ -196,7 +195,7 @@ def _cells(book: Any, sheet: str, name: str) -> pl.DataFrame:  # noqa: ANN401 - 
     loaded = book.load_sheet(sheet, header_row=None, skip_rows=0, dtypes="string")
     if loaded.width > COLUMNS_LIMIT:
         raise InvalidData(f"{name}: {loaded.width} columns; at most {COLUMNS_LIMIT}")
-    if loaded.width * loaded.height > _CELLS_LIMIT:
-        raise InvalidData(f"{name}: a sheet of {loaded.width} by {loaded.height} cells; at most {_CELLS_LIMIT}")
+    if loaded.width * loaded.height > CELLS_LIMIT:
+        raise InvalidData(f"{name}: a sheet of {loaded.width} by {loaded.height} cells; at most {CELLS_LIMIT}")
     frame: pl.DataFrame = loaded.to_polars()
     return frame
