@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(params=["delta", "parquet"])
+BOTH_FORMATS = pytest.mark.parametrize("world", ["delta", "parquet"], indirect=True)
+
+
+@pytest.fixture
 async def world(tmp_path: Path, request: pytest.FixtureRequest) -> BackfillWorld:
     """Two agencies, published by the first contract."""
-    world = BackfillWorld(tmp_path, table_format=request.param)
+    world = BackfillWorld(tmp_path, table_format=getattr(request, "param", "delta"))
     await world.put("10/a.csv", (1, "north", "Ann"), (2, "south", "Bob"))
     await world.put("20/b.csv", (3, "west", "Cyd"))
     assert 0 == (await world.live("live-1")).exit_code
@@ -53,6 +56,7 @@ async def test_a_changed_input_is_done_again_and_replaces_its_rows(world: Backfi
     assert [(1, "east"), (3, "west")] == await world.rows()
 
 
+@BOTH_FORMATS
 async def test_stale_finds_exactly_what_the_old_contract_published(world: BackfillWorld) -> None:
     world.contract(UPPER)
     await world.put("20/c.csv", (4, "east", "Dee"))
@@ -115,6 +119,7 @@ async def test_a_resumed_backfill_publishes_once(world: BackfillWorld) -> None:
     assert AFTER == await world.rows()
 
 
+@BOTH_FORMATS
 async def test_a_rollback_restores_what_the_run_replaced_in_every_table(world: BackfillWorld) -> None:
     await world.put("10/a.csv", (1, "north", "Ann"), ("x", "south", "Bob"))
     await world.live("live-2")
@@ -162,6 +167,7 @@ async def test_a_rollback_may_be_repeated_and_another_backfill_may_follow(world:
     assert AFTER == await world.rows()
 
 
+@BOTH_FORMATS
 async def test_a_run_that_a_later_one_has_replaced_is_not_rolled_back_and_nothing_changes(
     world: BackfillWorld,
 ) -> None:
