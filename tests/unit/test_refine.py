@@ -198,6 +198,14 @@ def test_of_rows_with_one_key_the_first_by_the_contracts_order_stays(tmp_path: P
     assert (4, 2, 0, 2) == counts_of(result)
 
 
+def test_without_a_column_of_the_key_no_row_goes_and_the_file_fails(tmp_path: Path) -> None:
+    """All keys would be equal, and one row be left."""
+    contract = replace(CONTRACT, dedupe=Dedupe(("hired", "id")))
+    result = refined(tmp_path, "Id,Name,Unit\n1,a,north\n1,b,north\n", contract)
+    assert ((2, 2, 0, 0), "fail_file") == (counts_of(result), result.verdict.status)
+    assert "the dedupe key's column hired is missing" in result.verdict.because
+
+
 def test_a_quarantined_row_takes_no_other_row_out(tmp_path: Path) -> None:
     text = "Id,Name,Hired,Unit\n1,a,2001-01-01,west\n1,b,2001-01-01,north\n"
     result = refined(tmp_path, text, replace(CONTRACT, dedupe=Dedupe(("id",))))

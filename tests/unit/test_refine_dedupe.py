@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -24,7 +25,7 @@ def stay(
 ) -> list[int]:
     """The positions of the rows that stay."""
     staging = Staging(folder / "rows")
-    with KeyIndex(folder / "keys", rule, candidates=candidates, hashing=hashing) as index:
+    with closing(KeyIndex(folder / "keys", rule, candidates=candidates, hashing=hashing)) as index:
         for frame in frames:
             staging.add(frame)
             index.add(frame)

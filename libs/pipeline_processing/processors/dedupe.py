@@ -16,8 +16,7 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from types import TracebackType
-    from typing import BinaryIO, Self
+    from typing import BinaryIO
 
     import numpy.typing as npt
 
@@ -42,7 +41,7 @@ def hash_of(keys: pl.DataFrame) -> pl.Series:
 class KeyIndex:
     """Takes a file's rows in order, then tells which of them lose against another of the same key.
 
-    Use it as a context manager. ``hashing`` is there for tests: what it returns must be equal for equal keys.
+    ``hashing`` is there for tests: what it returns must be equal for equal keys.
     """
 
     def __init__(
@@ -56,25 +55,33 @@ class KeyIndex:
         folder.mkdir(parents=True)
         self._folder, self._rule, self._budget, self._hashing = folder, rule, candidates, hashing
         self._spills: list[BinaryIO] = [(folder / f"{number:02d}.hashes").open("w+b") for number in range(BUCKETS)]
+        self._shared: list[npt.NDArray[np.bool_]] = []
         self._rows = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the spill files; nothing can be asked afterwards."""
         for spill in self._spills:
             spill.close()
 
     def add(self, frame: pl.DataFrame) -> None:
-        """Take in the next rows: those that `Staging.add` got, in the same order."""
+        """Take in the next rows: those that `Staging.add` got, in the same order.
+
+        A hash that stands here more than once is spilled once: a key that fills the file then fills no bucket.
+        """
         hashes = self._hashing(frame.select(self._rule.key)).to_numpy()
-        buckets = _bucket_of(hashes, BUCKETS)
-        order = np.argsort(buckets, kind="stable")
-        spilled = np.empty(frame.height, dtype=_SPILLED)
-        spilled["hash"], spilled["position"] = hashes[order], order + self._rows
-        ends = np.searchsorted(buckets[order], np.arange(BUCKETS), side="right")
+        order = np.argsort(hashes, kind="stable")
+        ordered = hashes[order]
+        is_again = np.zeros(frame.height, dtype=np.bool_)
+        is_again[1:] = ordered[1:] == ordered[:-1]
+        is_shared = is_again.copy()
+        is_shared[:-1] |= is_again[1:]
+        shared = np.zeros(frame.height, dtype=np.bool_)
+        shared[order[is_shared]] = True
+        self._shared.append(shared)
+        order, ordered = order[~is_again], ordered[~is_again]
+        spilled = np.empty(len(order), dtype=_SPILLED)
+        spilled["hash"], spilled["position"] = ordered, order + self._rows
+        ends = np.searchsorted(_bucket_of(ordered, BUCKETS), np.arange(BUCKETS), side="right")
         start = 0
         for spill, end in zip(self._spills, ends.tolist(), strict=True):
             if end > start:
@@ -94,7 +101,7 @@ class KeyIndex:
 
     def _candidates(self) -> npt.NDArray[np.bool_] | None:
         """Return which rows share their hash with another; None where none does."""
-        found = np.zeros(self._rows, dtype=np.bool_)
+        found = np.concatenate([*self._shared, np.zeros(0, dtype=np.bool_)])
         for spill in self._spills:
             spill.seek(0)
             spilled = np.fromfile(spill, dtype=_SPILLED)

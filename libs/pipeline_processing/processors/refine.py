@@ -8,6 +8,8 @@ rows that stay. The same file, contract, references, day and code give the same 
 from __future__ import annotations
 
 import shutil
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +23,7 @@ from pipeline_processing.processors.silver_file import Shape, write
 from pipeline_processing.processors.staging import Staging
 from pipeline_processing.quality.checks import compile_checks
 from pipeline_processing.quality.profile import Profiler
+from pipeline_processing.quality.verdict import STATUSES
 from pipeline_processing.readers import LINE, ROW, Batch
 from pipeline_processing.readers.open_file import open_file
 from pipeline_processing.transforms.columns import type_of
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 
     from pipeline_processing.contracts.model import Contract
     from pipeline_processing.quality.checks import Checks
+    from pipeline_processing.quality.verdict import Verdict
     from pipeline_processing.readers import Rows
     from pipeline_processing.transforms.plan import Plan
 
@@ -70,7 +74,8 @@ def refine(
     scratch = into / "scratch"
     scratch.mkdir(parents=True)
     origin, opened = Origin(source, source_version, agency_id), opened or open_rows
-    try:
+    with ExitStack() as leaving:
+        leaving.callback(shutil.rmtree, scratch)
         with opened(path, contract) as rows:
             plan = compile_plan(
                 contract,
@@ -83,6 +88,7 @@ def refine(
             )
             checks = compile_checks(contract, missing=plan.missing, today=today)
             work = _Work(contract, plan, checks, header=rows.header, scratch=scratch, origin=origin)
+            leaving.callback(work.close)
             for batch in rows:
                 if stop is not None and stop.is_set():
                     raise Interrupted
@@ -92,8 +98,6 @@ def refine(
         work.deduplicate()
         work.check_whole_file(path, opened)
         return work.result(into, footer, rows)
-    finally:
-        shutil.rmtree(scratch)
 
 
 class _Work:
@@ -105,7 +109,9 @@ class _Work:
         self._contract, self._plan, self._checks, self._origin = contract, plan, checks, origin
         self._staging = Staging(scratch / "rows")
         self._quarantine = QuarantineFile(scratch / "quarantine", contract, origin)
-        self._keys = KeyIndex(scratch / "keys", contract.dedupe) if contract.dedupe else None
+        rule = contract.dedupe
+        self._keyless = [name for name in rule.key if name in plan.missing] if rule else []
+        self._keys = KeyIndex(scratch / "keys", rule) if rule and not self._keyless else None
         self._profiler = Profiler([(c.name, type_of(c), c.is_classified) for c in contract.columns])
         self._gone: npt.NDArray[np.bool_] | None = None
         """By position in staging: the rows that do not go to silver."""
@@ -117,6 +123,11 @@ class _Work:
         self._constants = dict(zip(LINEAGE, (origin.agency_id, origin.source, origin.source_version), strict=False))
         empty = pl.DataFrame(schema={**dict.fromkeys(header, pl.String()), ROW: pl.UInt64(), LINE: pl.UInt64()})
         self.take(Batch(empty))  # so that staging knows its columns, whatever the file holds
+
+    def close(self) -> None:
+        """Close the files that are open."""
+        if self._keys is not None:
+            self._keys.close()
 
     def take(self, batch: Batch) -> None:
         """Take the next records in: to quarantine or to staging."""
@@ -140,8 +151,7 @@ class _Work:
     def deduplicate(self) -> None:
         """Find the rows that another one of the same key takes out."""
         if self._keys is not None:
-            with self._keys:
-                self._gone = self._keys.losers(self._staging)
+            self._gone = self._keys.losers(self._staging)
             self._deduplicated = 0 if self._gone is None else int(self._gone.sum())
 
     def check_whole_file(self, path: Path, opened: Callable[[Path, Contract], Rows]) -> None:
@@ -171,7 +181,7 @@ class _Work:
             rows_out=self._staging.rows - (0 if self._gone is None else int(self._gone.sum())),
             quarantined=quarantined,
             deduplicated=self._deduplicated,
-            verdict=self._checks.verdict(rows=self.rows_in, quarantined=quarantined),
+            verdict=self._verdict(quarantined),
             profile=self._profiler.result(),
             outputs=outputs,
             quarantine=self._quarantine.write(into / "quarantine.parquet", footer),
@@ -182,6 +192,15 @@ class _Work:
             unread=self._plan.unread,
             suggestions=self._plan.suggestions(),
         )
+
+    def _verdict(self, quarantined: int) -> Verdict:
+        """Return the verdict; *fail_file* where a column of the dedupe key is missing, for then all keys look equal."""
+        verdict = self._checks.verdict(rows=self.rows_in, quarantined=quarantined)
+        if not self._keyless:
+            return verdict
+        status = max(verdict.status, "fail_file", key=STATUSES.index)
+        because = (*verdict.because, f"the dedupe key's column {', '.join(self._keyless)} is missing")
+        return replace(verdict, status=status, because=because, files={status: 1})
 
     def _left(self) -> pl.LazyFrame:
         """Return the rows that are left, as checks read them."""

@@ -34,6 +34,7 @@ class Refined:
     deduplicated: int
     verdict: Verdict
     profile: Profile
+    """Of the rows that passed every check a row decides by itself, copies among them."""
     outputs: Sequence[Output]
     quarantine: Path | None
     quarantined_by: Mapping[str, int]
