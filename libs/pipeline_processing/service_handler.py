@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import uuid
 from contextlib import AsyncExitStack
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -95,6 +96,14 @@ class ServiceHandler:
     ) -> None:
         """Close what was made, in reverse order."""
         await self._stack.aclose()
+
+    def rehearsing(self) -> Self:
+        """Return a handler of the same parts through which nothing is written to a store."""
+        from etl_core.objects.dry import DryStore  # noqa: PLC0415 - only a rehearsal needs it
+
+        dry = copy(self)
+        dry._make_store, dry._stores = (lambda bucket: DryStore(self.store(bucket))), {}  # noqa: SLF001 - one of us
+        return dry
 
     @property
     def aws(self) -> AwsClients:

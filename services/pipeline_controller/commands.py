@@ -110,7 +110,7 @@ class Controller:
 
     async def estimate(self, job: Job, spec: Mapping[str, Json], run_id: str) -> int:
         """Say what a run would send and cost; plans to local disk and writes nothing else."""
-        found = await estimate(run_id, job.plan(run_id, spec, self.services))
+        found = await estimate(run_id, job.plan(run_id, spec, self.services.rehearsing()))
         says: dict[str, Json] = {"run_id": run_id, "job": job.name, **found.as_json()}
         if self.json_output:
             print_json({"dry_run": True, **says})

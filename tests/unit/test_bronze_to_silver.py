@@ -6,7 +6,9 @@ import polars as pl
 import pytest
 
 from etl_core.errors import ConfigError
+from pipeline_controller.commands import Controller
 from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver
+from pipeline_processing.stages import open_control
 from silver_world import DIRTY, PEOPLE, SilverWorld
 
 if TYPE_CHECKING:
@@ -106,6 +108,16 @@ async def test_the_tables_tags_record_input_contract_and_code_of_every_file(worl
     assert {"r1"} == {one["run"] for one in tags}
     assert {"1.0.0"} == {one["contract"] for one in tags}
     assert all(one["source_version"] and one["contract_fingerprint"] and one["code"] for one in tags)
+
+
+async def test_a_dry_run_writes_nothing_anywhere(world: SilverWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    services = world.handler()
+    job = BronzeToSilver(services.settings)
+    before = [await world.content(bucket) for bucket in ("bronze", "silver", "control")]
+    controller = Controller(services, open_control(services, services.memory_store()))
+    assert 0 == await controller.estimate(job, job.parse(world.arguments()), "r1")
+    assert "inputs" in capsys.readouterr().out
+    assert before == [await world.content(bucket) for bucket in ("bronze", "silver", "control")]
 
 
 def test_a_wrong_set_of_arguments_is_told_all_at_once(tmp_path: Path) -> None:
