@@ -10,18 +10,23 @@ import threading
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 import pytest
 
 from etl_core.errors import InvalidData, Permanent
 from pipeline_processing.contracts.model import Check, Column, Contract, Dedupe, QuarantinePolicy, Step
-from pipeline_processing.processors.refine import Interrupted, refine
+from pipeline_processing.processors import refine as refining
+from pipeline_processing.processors.refine import Interrupted, open_rows, refine
 from pipeline_processing.quarantine.schema import SCHEMA, quarantine_id
+from pipeline_processing.readers import Batch
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pipeline_processing.processors.refined import Refined
+    from pipeline_processing.readers import Rows
 
 ROOT = Path(__file__).parents[2]
 
@@ -250,6 +255,35 @@ def test_missing_and_unread_columns_are_named(tmp_path: Path) -> None:
     result = refined(tmp_path, "id,NAME,Extra\n1,a,b\n")
     assert (("hired", "unit"), ("Extra",)) == (result.missing, result.unread)
     assert [None] == [row["unit"] for row in rows_of(result)]
+
+
+def test_a_header_that_is_none_of_ours_is_not_shown_for_it_may_be_a_row(tmp_path: Path) -> None:
+    result = refined(tmp_path, "7,Canary,2001-02-03,north\n8,Canary,2001-02-03,north\n")
+    assert "Canary" not in json.dumps(result.as_json())
+
+
+class Losing:
+    """Rows of which the last record is not given: a reader with a fault."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self.header, self.dialect, self.skipped = rows.header, rows.dialect, rows.skipped
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.rows:
+            yield Batch(batch.frame.tail(-1), batch.rejects)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.rows.__exit__(*_)
+
+
+def test_a_reader_that_leaves_a_record_out_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refining, "open_rows", lambda path, contract: Losing(open_rows(path, contract)))
+    with pytest.raises(Permanent, match="lost or made records"):
+        refined(tmp_path)
 
 
 def test_a_compressed_file_gives_the_same_bytes(tmp_path: Path) -> None:

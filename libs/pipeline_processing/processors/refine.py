@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from etl_core.errors import Permanent
 from pipeline_processing.contracts.model import LINEAGE
 from pipeline_processing.processors.dedupe import KeyIndex
 from pipeline_processing.processors.quarantine_file import Origin, QuarantineFile
@@ -95,6 +96,8 @@ def refine(
                 work.take(batch)
                 if on_progress is not None:
                     on_progress(work.rows_in)
+        if opened is open_rows:
+            work.check_numbers()
         work.deduplicate()
         work.check_whole_file(path, opened)
         return work.result(into, footer, rows)
@@ -115,7 +118,7 @@ class _Work:
         self._profiler = Profiler([(c.name, type_of(c), c.is_classified) for c in contract.columns])
         self._gone: npt.NDArray[np.bool_] | None = None
         """By position in staging: the rows that do not go to silver."""
-        self.rows_in = self._deduplicated = 0
+        self.rows_in = self._deduplicated = self._numbers = 0
         local = {mask.meta.output_name() for mask in checks.masks}
         self._quarantining = [name for name in checks.quarantining if name in local]
         self._header = header
@@ -132,6 +135,7 @@ class _Work:
     def take(self, batch: Batch) -> None:
         """Take the next records in: to quarantine or to staging."""
         self.rows_in += batch.frame.height + len(batch.rejects)
+        self._numbers += int(batch.frame[ROW].sum()) + sum(reject.row for reject in batch.rejects)
         self._quarantine.add_rejects(batch.rejects)
         typed = self._plan.normalise(batch.frame)
         masked = typed.with_columns(self._checks.masks)
@@ -147,6 +151,11 @@ class _Work:
         self._staging.add(staged)
         if self._keys is not None:
             self._keys.add(staged)
+
+    def check_numbers(self) -> None:
+        """Permanent where the reader gave a record twice, or left one out: it numbers them from 1 without a gap."""
+        if self._numbers != self.rows_in * (self.rows_in + 1) // 2:
+            raise Permanent(f"the reader lost or made records: the numbers of {self.rows_in} do not add up")
 
     def deduplicate(self) -> None:
         """Find the rows that another one of the same key takes out."""
@@ -189,7 +198,7 @@ class _Work:
             dialect=rows.dialect,
             skipped=dict(rows.skipped),
             missing=self._plan.missing,
-            unread=self._plan.unread,
+            unread=self._plan.unread if self._plan.sources else (),  # a header that we do not know may be a row
             suggestions=self._plan.suggestions(),
         )
 
