@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from etl_core.clock import SystemClock
+from etl_core.errors import ConfigError
 from etl_core.objects.memory import MemoryBuckets
 from pipeline_processing.tables import DataFile, Snapshot
 from pipeline_processing.tables.delta import DeltaTable
 from pipeline_processing.tables.ledger import published
 from pipeline_processing.tables.publication import Decision, Origin, decide, origins_of, tags_of
+from pipeline_processing.tables.rollback import Effect, undo
 from tables_world import AT, adding, numbers, origin
 
 MAIN = origin("a", run="r1", day=1)
@@ -91,3 +95,19 @@ async def test_the_ledger_knows_a_source_by_what_its_parts_add_to() -> None:
     with await published(delta) as ledger:
         ((source, record),) = list(ledger)
     assert ("s3://in/a", "r1", "1.0.0", 7) == (source, record.run, record.contract, record.rows)
+
+
+def test_a_run_that_released_rows_add_to_is_not_rolled_back_before_them() -> None:
+    effect = Effect("r1", 1, added={"m": file("m", MAIN)})
+    with pytest.raises(ConfigError, match=r"rows were released from quarantine since \(rel-1\)"):
+        undo(effect, table(file("m", MAIN), file("p", PART)), where="s3://silver/t")
+    released = Effect("rel-1", 1, added={"p": file("p", PART)})
+    assert ["p"] == list(undo(released, table(file("m", MAIN), file("p", PART)), where="s3://silver/t").remove)
+    assert ["m"] == list(undo(effect, table(file("m", MAIN)), where="s3://silver/t").remove)
+
+
+def test_a_release_that_was_compacted_with_the_rest_of_its_file_is_not_torn_out_with_it() -> None:
+    compacted = file("c", replace(MAIN, rows=5), replace(PART, rows=2))
+    effect = Effect("rel-1", 1, added={"p": file("p", PART)}, taken_by={"p": "optimize"})
+    with pytest.raises(ConfigError, match="1 of its files are gone from the table, compacted by optimize"):
+        undo(effect, table(compacted), where="s3://silver/t", rewritten={})

@@ -11,7 +11,9 @@ import pytest
 from etl_core.errors import ConfigError
 from faulty_store import Killed
 from pipeline_processing.contracts.load import load
+from pipeline_processing.processors.silver.care import merge_small
 from pipeline_processing.processors.silver.release_plan import open_book
+from pipeline_processing.processors.silver.takeback import take_back
 from pipeline_processing.quarantine import editing
 from pipeline_processing.quarantine.book import Filter
 from pipeline_processing.quarantine.claims import give_up
@@ -171,6 +173,40 @@ async def test_a_release_that_published_can_not_be_given_up(world: QuarantineWor
     async with world.handler() as services:
         with pytest.raises(ConfigError, match="rows of release rel-1 are published"):
             await give_up(services.table(world.destination), "rel-1")
+
+
+async def test_a_release_that_is_rolled_back_opens_its_rows_again(world: QuarantineWorld) -> None:
+    await world.release("rel-1", contract=MENDED)
+    async with world.handler() as services:
+        with pytest.raises(ConfigError, match="rows were released from quarantine since"):
+            await take_back("r1", world.destination, services, is_dry_run=False)
+        await take_back("rel-1", world.destination, services, is_dry_run=False)
+    assert {2: "open", 3: "open", 4: "open"} == await world.states()
+    assert [1] == await world.published()
+    assert 3 == await world.release("rel-2")
+    assert [1, 4] == await world.published()
+
+
+async def test_a_run_that_is_rolled_back_gives_back_the_released_rows_that_it_replaced(world: QuarantineWorld) -> None:
+    await world.release("rel-1", contract=MENDED)
+    world.contract.write_text(CONTRACT)
+    await world.run("r2", "--force")
+    assert {2: "open", 3: "open", 4: "open"} == await world.states()
+    async with world.handler() as services:
+        await take_back("r2", world.destination, services, is_dry_run=False)
+    assert {2: "open", 3: "open", 4: "released"} == await world.states()
+    assert [1, 4] == await world.published()
+
+
+async def test_small_files_are_merged_and_released_rows_stay_what_they_are(world: QuarantineWorld) -> None:
+    await world.release("rel-1", "--rule", "hired.type", contract=MENDED)
+    await world.release("rel-2", "--rule", "id.type", contract=CONTRACT)
+    async with world.handler() as services:
+        await merge_small(world.destination, services, target=10_000_000, is_dry_run=False)
+    assert {2: "open", 3: "open", 4: "released"} == await world.states()
+    assert [1, 4] == await world.published()
+    await world.run("r2", "--force")
+    assert [1] == await world.published()
 
 
 async def test_a_run_that_reads_the_file_anew_replaces_released_rows_and_opens_what_it_rejects(

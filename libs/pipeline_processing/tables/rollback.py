@@ -50,7 +50,7 @@ async def rollback(table: Table, store: ObjectStore, run: str, *, rewriter: Rewr
     snapshot = await table.snapshot()
     if snapshot.applied.get(app, -1) >= effect.version:
         return Committed(snapshot.version, changed=False)
-    await _check_there(table, store, effect)
+    await check_there(table, store, effect)
     rewritten: dict[Rewrite, DataFile] = {}
 
     def edit(snapshot: Snapshot) -> Edit:
@@ -106,6 +106,7 @@ def undo(
     does not have yet. Without ``rewritten`` such a run can not be undone.
     """
     files = snapshot.files
+    _check_parts(effect, files, where)
     lost = {path: file for path, file in (effect.added | effect.retagged).items() if path not in files}
     holders = _holders(lost.values(), files) if rewritten is not None else None
     if lost and holders is None:
@@ -137,8 +138,22 @@ def undo(
     )
 
 
+def _check_parts(effect: Effect, files: Mapping[str, DataFile], where: str) -> None:
+    """ConfigError where rows that were released from quarantine add to what the run published."""
+    parts = {origin.run for file in files.values() for origin in origins_of(file) if origin.base == effect.run}
+    if parts:
+        raise ConfigError(
+            f"run {effect.run} can not be rolled back: rows were released from quarantine since ({_some(parts)})",
+            where=where,
+            way_out="roll these releases back first",
+        )
+
+
 def _holders(lost: Iterable[DataFile], live: Mapping[str, DataFile]) -> list[Rewrite] | None:
-    """Return which live files hold the rows of ``lost``, and whose rows those are; None where not all are there."""
+    """Return which live files hold the rows of ``lost``, and whose rows those are; None where not all are there.
+
+    None, too, where a file holds other rows of the same source: by its source alone a row can not be told from them.
+    """
     wanted = {origin.identity for file in lost for origin in origins_of(file)}
     if any(not origins_of(file) for file in lost):
         return None
@@ -147,6 +162,8 @@ def _holders(lost: Iterable[DataFile], live: Mapping[str, DataFile]) -> list[Rew
     for path, file in live.items():
         held = {origin.identity for origin in origins_of(file)} & wanted
         if held:
+            if {source for source, _, _ in held} & {o.source for o in origins_of(file) if o.identity not in wanted}:
+                return None
             holders.append(Rewrite(path, frozenset(source for source, _, _ in held)))
             found |= held
     return holders if found == wanted else None
@@ -163,7 +180,7 @@ def _built_upon(effect: Effect, lost: Mapping[str, DataFile], where: str) -> Con
     )
 
 
-async def _check_there(table: Table, store: ObjectStore, effect: Effect) -> None:
+async def check_there(table: Table, store: ObjectStore, effect: Effect) -> None:
     """ConfigError where a file that would come back is not in the bucket as it was."""
     turn = asyncio.Semaphore(HEADS)
 
