@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +19,7 @@ from pipeline_processing.tables import Change, DataFile, Edit, partition_path
 from pipeline_processing.tables.publication import merged_origins, origins_of, remaining, tags_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from etl_core.clock import Clock
     from etl_core.objects import ObjectStore
@@ -83,8 +85,9 @@ class Files:
             for file, path in zip(files, sources, strict=True):
                 await self._download(file, path)
             target = Path(temporary) / "target.parquet"
-            await asyncio.to_thread(_sink, sources, target, keep)
-            rows, stats = await asyncio.to_thread(described, target, _bounded(files))
+            tags = tags_of(origins)
+            await asyncio.to_thread(_sink, sources, target, keep, tags)
+            rows, stats = await asyncio.to_thread(described, target, _told_of(files))
             if rows != sum(origin.rows for origin in origins):
                 raise InvalidData(
                     f"{self._root}{files[0].path}: {rows} rows where the tags say {sum(one.rows for one in origins)}"
@@ -92,7 +95,7 @@ class Files:
             partition = files[0].partition
             name = f"{partition_path(partition, list(partition))}merged-{self._nonce()}.parquet"
             info = await self._store.upload(self._root + name, _chunks(target))
-        return DataFile(name, info.size, rows, partition, self._clock.now(), stats, tags_of(origins))
+        return DataFile(name, info.size, rows, partition, self._clock.now(), stats, tags)
 
     async def _download(self, file: DataFile, path: Path) -> None:
         with path.open("wb") as target:
@@ -150,49 +153,48 @@ def _swap(group: Sequence[DataFile], merged: DataFile) -> Callable[[Snapshot], E
     return decide
 
 
-def _bounded(files: Iterable[DataFile]) -> frozenset[str]:
-    """Return the columns whose bounds the files' publisher told: only theirs may stand in the log."""
-    return frozenset(name for file in files for name in (file.stats or {}).get("minValues", ()))
+def _told_of(files: Iterable[DataFile]) -> frozenset[str]:
+    """Return the columns of which the files' publisher told anything: only these may stand in the log (law 13)."""
+    return frozenset(name for file in files for names in (file.stats or {}).values() for name in names)
 
 
 def described(path: Path, told_of: frozenset[str]) -> tuple[int, dict[str, Json]]:
-    """Return the file's rows and its statistics for the table's log, with bounds of the columns ``told_of``.
+    """Return the file's rows and its statistics for the table's log, of the columns ``told_of``.
 
-    Bounds of numbers and dates only: a text's are cut, and a time's are rounded, in ways that readers must know.
+    Bounds are of integers, finite floats and dates: texts are cut and times rounded in ways that readers must know.
     """
     frame = pl.scan_parquet(path, glob=False)
-    schema = frame.collect_schema()
-    columns = schema.names()
-    bounded = [
-        name
-        for name, dtype in schema.items()
-        if name in told_of and (dtype.is_integer() or dtype.is_float() or isinstance(dtype, pl.Date))
-    ]
+    schema = {name: dtype for name, dtype in frame.collect_schema().items() if name in told_of}
+    bounded = [name for name, dtype in schema.items() if dtype.is_integer() or dtype.is_float() or dtype == pl.Date]
     figures = frame.select(
         pl.len().alias("rows"),
-        *(pl.col(name).null_count().alias(f"null {name}") for name in columns),
+        *(pl.col(name).null_count().alias(f"null {name}") for name in schema),
         *(pl.col(name).min().alias(f"min {name}") for name in bounded),
         *(pl.col(name).max().alias(f"max {name}") for name in bounded),
     )
     row = figures.collect(engine="streaming").row(0, named=True)
-
-    def figure(kind: str, names: Iterable[str]) -> dict[str, Json]:
-        found = {name: row[f"{kind} {name}"] for name in names}
-        return {name: _spelt(value) for name, value in found.items() if value is not None}
-
-    stats = {
-        "minValues": figure("min", bounded),
-        "maxValues": figure("max", bounded),
-        "nullCount": figure("null", columns),
+    least = {name: _spelt(row[f"min {name}"]) for name in bounded}
+    most = {name: _spelt(row[f"max {name}"]) for name in bounded}
+    known = [name for name in bounded if least[name] is not None and most[name] is not None]
+    return row["rows"], {
+        "minValues": {name: least[name] for name in known},
+        "maxValues": {name: most[name] for name in known},
+        "nullCount": {name: row[f"null {name}"] for name in schema},
     }
-    return row["rows"], stats
 
 
 def _spelt(value: object) -> Json:
-    return value if isinstance(value, int | float) else str(value)
+    match value:
+        case int():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case date():
+            return value.isoformat()
+    return None
 
 
-def _sink(sources: Sequence[Path], target: Path, keep: pl.Expr) -> None:
+def _sink(sources: Sequence[Path], target: Path, keep: pl.Expr, footer: Mapping[str, str]) -> None:
     """Write the rows that stay. Columns are those of all files: what one lacks is null in its rows."""
     schema: dict[str, pl.DataType] = {}
     for source in sources:
@@ -201,7 +203,13 @@ def _sink(sources: Sequence[Path], target: Path, keep: pl.Expr) -> None:
         list(sources), schema=schema, missing_columns="insert", low_memory=True, cache=False, glob=False
     )
     rows.filter(keep).sink_parquet(
-        target, compression="zstd", row_group_size=ROW_GROUP, maintain_order=True, statistics=True, engine="streaming"
+        target,
+        compression="zstd",
+        row_group_size=ROW_GROUP,
+        maintain_order=True,
+        statistics=True,
+        metadata=dict(footer),
+        engine="streaming",
     )
 
 
