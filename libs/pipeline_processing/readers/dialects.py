@@ -175,7 +175,7 @@ def find_header(rows: Sequence[Sequence[str]], expected: Collection[str], column
         found = {_plain(cell) for cell in row} & wanted
         if found and len(found) * 2 >= min(len(wanted), sum(1 for cell in row if cell.strip())):
             return at
-    widths = Counter(len(row) for _, row in filled)
+    widths = Counter(max(at for at, cell in enumerate(row, start=1) if cell.strip()) for _, row in filled)
     width = max(widths, key=lambda one: (widths[one], one), default=1)
     for at, row in filled:
         cells = [cell.strip() for cell in row if cell.strip()]
