@@ -90,11 +90,21 @@ async def test_what_is_published_is_known_after_a_merge_and_a_changed_input_repl
     assert 1 == len(await world.rows("quarantine", ("source_file", "source_row")))
 
 
-async def test_a_run_whose_files_were_merged_is_not_rolled_back(world: BackfillWorld) -> None:
+async def test_a_run_whose_files_were_merged_is_rolled_back_out_of_the_merged_ones(world: BackfillWorld) -> None:
     await optimized(world)
-    with pytest.raises(ConfigError, match="compacted by optimize"):
-        await take_back("live-2", world.destination, world.services(), is_dry_run=False)
+    services = world.services()
+    looked = await take_back("live-2", world.destination, services, is_dry_run=True)
+    assert ("to be rolled back", 1, 1) == (looked[0].state, looked[0].rows_gone, looked[0].rows_back)
     assert ROWS == await world.rows()
+    await take_back("live-2", world.destination, services, is_dry_run=False)
+    assert [(0, "north"), (1, "north"), (2, "north"), (3, "north")] == await world.rows()
+    assert 2 == len(await world.rows("quarantine", ("source_file", "source_row")))
+
+
+async def test_a_dry_run_finds_files_that_are_gone(old: BackfillWorld) -> None:
+    await vacuumed(old, "--yes")
+    with pytest.raises(ConfigError, match="1 files that it replaced are deleted"):
+        await take_back("live-2", old.destination, old.services(), is_dry_run=True)
 
 
 async def test_a_dataset_without_tables_is_a_usage_error(tmp_path: Path) -> None:

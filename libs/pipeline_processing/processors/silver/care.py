@@ -50,6 +50,19 @@ class Swept:
         return {"table": self.table, "files swept": self.files}
 
 
+def rewriter_of(destination: Destination, which: str, services: ServiceHandler) -> Files | None:
+    """Return what writes the table's files anew; None where they do not say what they hold."""
+    if which not in _SOURCES:
+        return None
+    return Files(
+        services.store(destination.bucket),
+        destination.root(which),
+        clock=services.clock,
+        nonce=services.nonce,
+        source_column=_SOURCES[which],
+    )
+
+
 async def merge_small(
     destination: Destination, services: ServiceHandler, *, target: int, is_dry_run: bool
 ) -> list[Merged]:
@@ -66,19 +79,12 @@ async def merge_table(
     destination: Destination, which: str, services: ServiceHandler, *, target: int, is_dry_run: bool
 ) -> Merged:
     """Merge the small files of one table; one whose files do not say what they hold is left as it is."""
-    table = services.table(destination, which)
-    if which not in _SOURCES:
+    table, files = services.table(destination, which), rewriter_of(destination, which, services)
+    if files is None:
         return Merged(table.uri, 0, 0)
     if is_dry_run:
         found = groups(await table.snapshot(), target)
         return Merged(table.uri, sum(map(len, found)), len(found))
-    files = Files(
-        services.store(destination.bucket),
-        destination.root(which),
-        clock=services.clock,
-        nonce=services.nonce,
-        source_column=_SOURCES[which],
-    )
     merged = await optimize(table, files, target=target)
     return Merged(table.uri, merged.before, merged.after, merged.left)
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from etl_core.errors import ConfigError
+from pipeline_processing.processors.silver.care import rewriter_of
+from pipeline_processing.tables.publication import RewritesNeeded
 from pipeline_processing.tables.publishing import app_of
-from pipeline_processing.tables.rollback import effect_of, rollback, undo
+from pipeline_processing.tables.rollback import check_there, effect_of, rollback, undo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
+    from etl_core.objects import ObjectStore
     from pipeline_processing.model import Json
     from pipeline_processing.processors.silver.item import Destination
     from pipeline_processing.service_handler import ServiceHandler
@@ -25,7 +29,7 @@ State = Literal["rolled back", "to be rolled back", "rolled back before", "nothi
 
 @dataclass(frozen=True, slots=True)
 class TakenBack:
-    """What becomes of one table: files and rows that go, and that come back."""
+    """What becomes of one table: files and rows of the run that go, and those that come back."""
 
     table: str
     state: State
@@ -47,39 +51,41 @@ async def take_back(
     ConfigError, and nothing is changed, where the run published nothing, or a table can not be restored: a later run
     has replaced something of this one, or a file that would come back is gone.
     """
-    tables = [services.table(destination, which) for which in ("", *BESIDE)]
-    looked = [await _look(table, run) for table in tables]
-    if all(found.state == "nothing of this run" for found in looked):
+    store = services.store(destination.bucket)
+    tables = {which: services.table(destination, which) for which in ("", *BESIDE)}
+    looked = {which: await _look(table, store, run) for which, table in tables.items()}
+    if all(found.state == "nothing of this run" for found in looked.values()):
         raise ConfigError(
             f"run {run} published nothing of {destination.dataset}",
-            where=tables[0].uri,
+            where=tables[""].uri,
             way_out="`controller status --all` lists the runs",
         )
     if is_dry_run:
-        return looked
-    store = services.store(destination.bucket)
+        return list(looked.values())
     done = []
-    for table, found in zip(tables, looked, strict=True):
-        if found.state != "to be rolled back":
+    for which, found in looked.items():
+        if found.state == "to be rolled back":
+            rewriter = rewriter_of(destination, which, services)
+            committed = await rollback(tables[which], store, run, rewriter=rewriter)
+            done.append(replace(found, state="rolled back" if committed.changed else "rolled back before"))
+        else:
             done.append(found)
-            continue
-        committed = await rollback(table, store, run)
-        done.append(
-            TakenBack(**{**asdict(found), "state": "rolled back" if committed.changed else "rolled back before"})
-        )
     return done
 
 
-async def _look(table: Table, run: str) -> TakenBack:
+async def _look(table: Table, store: ObjectStore, run: str) -> TakenBack:
     snapshot = await table.snapshot()
     if f"rollback:{run}" in snapshot.applied:
         return TakenBack(table.uri, "rolled back before")
     if app_of(run) not in snapshot.applied:
         return TakenBack(table.uri, "nothing of this run")
-    edit = undo(await effect_of(table, run), snapshot, where=table.uri)
-    going = [snapshot.files[path] for path in edit.remove]
-    return TakenBack(table.uri, "to be rolled back", len(going), _rows(going), len(edit.add), _rows(edit.add))
+    effect = await effect_of(table, run)
+    with suppress(RewritesNeeded):  # what was merged with others is written anew, once the rollback is done
+        undo(effect, snapshot, where=table.uri, rewritten={})
+    await check_there(table, store, effect)
+    going, back = effect.added.values(), [file for path, file in effect.removed.items() if path not in snapshot.files]
+    return TakenBack(table.uri, "to be rolled back", len(going), _rows(going), len(back), _rows(back))
 
 
-def _rows(files: Sequence[DataFile]) -> int:
+def _rows(files: Iterable[DataFile]) -> int:
     return sum(file.rows for file in files)
