@@ -193,6 +193,12 @@ def test_a_rule_that_does_not_fit_its_columns_type_is_refused(column: Column, ki
         compile_checks(contract(column, checks=[Check("a.rule", kind, "a")]), today=TODAY)
 
 
+@pytest.mark.parametrize("name", ["a", "_row", "?type:a", "^.*$", "*"])
+def test_a_check_may_not_be_taken_for_a_column(name: str) -> None:
+    with pytest.raises(ConfigError, match="another name"):
+        compile_checks(contract(Column("a", "string"), checks=[Check(name, "required", "a")]), today=TODAY)
+
+
 def test_all_faults_of_a_contract_are_told_at_once() -> None:
     wrong = [Check("one", "row", expression="b"), Check("two", "pattern", "s"), Check("s", "required", "s")]
     with pytest.raises(ConfigError) as caught:

@@ -253,8 +253,9 @@ class Checks:
 def _refuse(check: Check, contract: Contract, today: date) -> None:
     where = f"{contract.id} {contract.version}, check {check.name}"
     names = {column.name for column in contract.columns}
-    if check.name in names or check.name.startswith("_"):
-        raise ConfigError("a check must not have a column's name", where=where, way_out="give it another name")
+    if check.name in names or check.name.startswith(("_", "?", "^", "*")):
+        what = "a check must not have a column's name, nor begin with _ ? ^ or *"
+        raise ConfigError(what, where=where, way_out="give it another name")
     if check.column is not None and check.column not in names:
         raise ConfigError(f"no column {check.column!r}", where=where)
     if check.kind in LOCAL_KINDS:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 import polars as pl
 
 from etl_core.errors import ConfigError, InvalidData
-from pipeline_processing.quality.sketches import Distinct, Frequent, Quantiles
+from pipeline_processing.quality.sketches import Distinct, Frequent, Quantiles, Sketch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -52,10 +52,10 @@ class Moments:
         """Return those of one block of values without nulls."""
         if values.is_empty():
             return cls()
-        low, high = values.min(), values.max()
-        variance = float(values.cast(pl.Float64).var(ddof=0) or 0.0)  # type: ignore[arg-type]
-        mean = float(values.mean() or 0.0)  # type: ignore[arg-type]
-        return cls(len(values), mean, variance * len(values), float(low), float(high))  # type: ignore[arg-type]
+        numbers = values.cast(pl.Float64)
+        figures: tuple[Json, ...] = (numbers.min(), numbers.max(), numbers.mean(), numbers.var(ddof=0))
+        low, high, mean, variance = map(float, figures)
+        return cls(len(values), mean, variance * len(values), low, high)
 
     @property
     def deviation(self) -> float | None:
@@ -280,10 +280,10 @@ def _without_values(column: Column) -> Column:
     return replace(column, low=None, high=None, moments=Moments(), quantiles=None, frequent=None, shapes=None)
 
 
-def _merged(kind: type[Quantiles | Frequent], one: bytes | None, other: bytes | None) -> bytes | None:
+def _merged(kind: type[Sketch], one: bytes | None, other: bytes | None) -> bytes | None:
     if one is None or other is None:
         return None
-    return kind.from_bytes(one).merge(kind.from_bytes(other)).to_bytes()  # type: ignore[arg-type]
+    return kind.from_bytes(one).merge(kind.from_bytes(other)).to_bytes()
 
 
 def _text(data: bytes | None) -> str | None:

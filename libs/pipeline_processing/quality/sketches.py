@@ -26,11 +26,46 @@ FREQUENT_LG_SIZE: Final = 10
 """Frequent items: exact to 768 distinct values; then a count is off by at most 3.5 / 1024 of all counted."""
 
 
-class Distinct:
-    """Counts distinct values by HyperLogLog. Feeding a value twice changes nothing."""
+class Sketch:
+    """What all sketches here can: merge, and be written and read in the library's own format."""
 
     def __init__(self, sketch: Any = None) -> None:  # noqa: ANN401 - the library has no types
-        self._sketch = sketch or datasketches.hll_sketch(DISTINCT_LG_K, datasketches.HLL_8)
+        self._sketch = sketch or self._new()
+
+    @staticmethod
+    def _new() -> Any:  # noqa: ANN401 - the library has no types
+        raise NotImplementedError
+
+    @staticmethod
+    def _read(data: bytes) -> Any:  # noqa: ANN401 - the library has no types
+        raise NotImplementedError
+
+    def merge(self, other: Self) -> Self:
+        """Return the sketch of both streams; neither is changed."""
+        merged = self.from_bytes(self.to_bytes())
+        merged._sketch.merge(other._sketch)  # noqa: SLF001 - the same class
+        return merged
+
+    def to_bytes(self) -> bytes:
+        """Return the sketch in the library's own format."""
+        return bytes(self._sketch.serialize())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read what `to_bytes` wrote."""
+        return cls(cls._read(data))
+
+
+class Distinct(Sketch):
+    """Counts distinct values by HyperLogLog. Feeding a value twice changes nothing."""
+
+    @staticmethod
+    def _new() -> Any:  # noqa: ANN401 - the library has no types
+        return datasketches.hll_sketch(DISTINCT_LG_K, datasketches.HLL_8)
+
+    @staticmethod
+    def _read(data: bytes) -> Any:  # noqa: ANN401 - the library has no types
+        return datasketches.hll_sketch.deserialize(data)
 
     def update(self, values: Sequence[int] | Sequence[float] | Sequence[str]) -> None:
         """Feed values; the library leaves empty texts out."""
@@ -40,31 +75,31 @@ class Distinct:
         """Return about how many distinct values there were."""
         return float(self._sketch.get_estimate())
 
-    def merge(self, other: Distinct) -> Distinct:
+    def merge(self, other: Self) -> Self:
         """Return the sketch of both streams, as one of the same size."""
         union = datasketches.hll_union(DISTINCT_LG_K)
         union.update(self._sketch)
         union.update(other._sketch)
-        return Distinct(union.get_result(datasketches.HLL_8))
+        return type(self)(union.get_result(datasketches.HLL_8))
 
     def to_bytes(self) -> bytes:
         """Return the sketch in the library's own format."""
         return bytes(self._sketch.serialize_compact())
 
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        """Read what `to_bytes` wrote."""
-        return cls(datasketches.hll_sketch.deserialize(data))
 
-
-class Quantiles:
+class Quantiles(Sketch):
     """Ranks and quantiles of finite numbers by KLL."""
 
-    def __init__(self, sketch: Any = None) -> None:  # noqa: ANN401 - the library has no types
-        self._sketch = sketch or datasketches.kll_doubles_sketch(QUANTILES_K)
+    @staticmethod
+    def _new() -> Any:  # noqa: ANN401 - the library has no types
+        return datasketches.kll_doubles_sketch(QUANTILES_K)
+
+    @staticmethod
+    def _read(data: bytes) -> Any:  # noqa: ANN401 - the library has no types
+        return datasketches.kll_doubles_sketch.deserialize(data)
 
     def update(self, values: NDArray[np.float64]) -> None:
-        """Feed an array without NaN."""
+        """Feed a writable array without NaN."""
         self._sketch.update(values)
 
     @property
@@ -83,27 +118,17 @@ class Quantiles:
         """Return the share of values below the first edge, between two each, and from the last on."""
         return [float(one) for one in self._sketch.get_pmf(edges)]
 
-    def merge(self, other: Quantiles) -> Quantiles:
-        """Return the sketch of both streams."""
-        merged = Quantiles.from_bytes(self.to_bytes())
-        merged._sketch.merge(other._sketch)  # noqa: SLF001 - the same class
-        return merged
 
-    def to_bytes(self) -> bytes:
-        """Return the sketch in the library's own format."""
-        return bytes(self._sketch.serialize())
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        """Read what `to_bytes` wrote."""
-        return cls(datasketches.kll_doubles_sketch.deserialize(data))
-
-
-class Frequent:
+class Frequent(Sketch):
     """The most frequent texts, with their counts."""
 
-    def __init__(self, sketch: Any = None) -> None:  # noqa: ANN401 - the library has no types
-        self._sketch = sketch or datasketches.frequent_strings_sketch(FREQUENT_LG_SIZE)
+    @staticmethod
+    def _new() -> Any:  # noqa: ANN401 - the library has no types
+        return datasketches.frequent_strings_sketch(FREQUENT_LG_SIZE)
+
+    @staticmethod
+    def _read(data: bytes) -> Any:  # noqa: ANN401 - the library has no types
+        return datasketches.frequent_strings_sketch.deserialize(data)
 
     def update(self, counted: Iterable[tuple[str, int]]) -> None:
         """Feed texts with how often each came."""
@@ -120,21 +145,6 @@ class Frequent:
         items = self._sketch.get_frequent_items(datasketches.NO_FALSE_POSITIVES)
         found = [(str(text), int(estimate)) for text, estimate, *_ in items]
         return sorted(found, key=lambda one: (-one[1], one[0]))[:limit]
-
-    def merge(self, other: Frequent) -> Frequent:
-        """Return the sketch of both streams."""
-        merged = Frequent.from_bytes(self.to_bytes())
-        merged._sketch.merge(other._sketch)  # noqa: SLF001 - the same class
-        return merged
-
-    def to_bytes(self) -> bytes:
-        """Return the sketch in the library's own format."""
-        return bytes(self._sketch.serialize())
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        """Read what `to_bytes` wrote."""
-        return cls(datasketches.frequent_strings_sketch.deserialize(data))
 
     def _offset(self) -> int:
         """Return by how much a count may be off: an unknown text's upper bound, its lower one being nought."""
