@@ -178,7 +178,7 @@ def test_a_format_of_the_standard_gives_way_to_the_normaliser_that_says_more() -
             "customProperties.normalise.1.replace.pattern",
             "",
         ),
-        (column("a", "integer", custom={"protect": "hash"}), "customProperties.protect", "a protected value is a text"),
+        (column("a", partitioned=True, custom={"protect": "hash"}), "customProperties.protect", "a partition column"),
         (column("a", custom={"protect": "encrypt"}), "customProperties.protect", "'encrypt' is not supported"),
         (column("a", custom={"derive": "b + 1"}), "customProperties.derive", "it reads b: there is no such column"),
         (column("a", custom={"derive": "a || 'x'"}), "customProperties.derive", "the column reads itself"),

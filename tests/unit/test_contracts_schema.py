@@ -11,8 +11,9 @@ import pytest
 import yaml
 from jsonschema import Draft201909Validator
 
+from pipeline_processing.contracts import extensions
 from pipeline_processing.contracts.lint import lint
-from pipeline_processing.contracts.schema import TYPE_OPTIONS, schema
+from pipeline_processing.contracts.schema import METRICS, STRING_FORMATS, TYPE_OPTIONS, schema
 from pipeline_processing.contracts.steps import STEPS
 
 if TYPE_CHECKING:
@@ -98,3 +99,19 @@ def test_our_own_contracts_are_contracts_to_others(path: Path) -> None:
     validator = Draft201909Validator(orjson.loads(STANDARD.read_bytes()))
 
     assert [] == [error.message for error in validator.iter_errors(yaml.safe_load(path.read_text()))]
+
+
+def test_every_property_of_ours_is_documented() -> None:
+    told = (ROOT / "docs/contracts.md").read_text()
+    ours = {
+        *extensions.COLUMN,
+        *extensions.DATASET,
+        *extensions.CHECK,
+        *extensions.OPERATORS,
+        *METRICS,
+        *STRING_FORMATS,
+    }
+    ours |= {option for options in TYPE_OPTIONS.values() for option in options}
+    ours |= set(extensions.DATASET["format"]["properties"]) | set(extensions.DATASET["drift"]["properties"])
+
+    assert [] == sorted(name for name in ours if name not in told)

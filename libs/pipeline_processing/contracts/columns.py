@@ -108,12 +108,6 @@ def _physical_type(site: _Site) -> str | None:
 
 def _protection(site: _Site) -> Json:
     protection = site.custom.get("protect")
-    if protection and site.kind != "string":
-        site.fault(
-            "customProperties.protect",
-            f"a protected value is a text, and the column is of type {site.kind}",
-            "logicalType: string; its normalisers bring every spelling to one",
-        )
     if protection and site.source.partitioned:
         site.fault("customProperties.protect", "a partition column stands in folder names", "partition by another")
     return protection

@@ -102,7 +102,11 @@ def _step() -> dict[str, Json]:
 
 
 COLUMN: Final[Mapping[str, Json]] = {
-    "sources": {**_TEXTS, "items": _ANY_TEXT, "description": "Header names it is read from, in the order of preference."},
+    "sources": {
+        **_TEXTS,
+        "items": _ANY_TEXT,
+        "description": "Header names it is read from, in the order of preference.",
+    },
     "normalise": {"type": "array", "items": _step(), "description": "Normalisers, applied in their order."},
     "valueSynonyms": {
         "type": "object",

@@ -66,8 +66,9 @@ def _of_column(column: Column, place: str) -> Iterator[Fault]:
     if column.primary_key_position is not None and not column.required:
         yield Fault(f"{place}.required", "a column of the primary key may be null", "required: true")
     if column.logical_type in _MADE_OF_TEXT and column.sources and not _says_format(column):
-        way_out = "logicalTypeOptions format, or customProperties normalise with formats"
-        yield Fault(place, f"no format of its {column.logical_type}s is said: ISO 8601 alone is read", way_out)
+        way_out = "logicalTypeOptions format, or customProperties normalise with formats or order"
+        what = f"no format of its {column.logical_type}s is said: only what can not be mistaken is read"
+        yield Fault(place, what, way_out)
     for number, example in enumerate(column.examples, 1):
         why = example_fault(column, example)
         if why and not column.normalise:
