@@ -101,7 +101,7 @@ CASES: Final[Mapping[str, tuple[Column, Callable[[int], str]]]] = {
     "email": (column("email"), lambda n: f"{name(n)}@Example.org"),
     "phone": (
         column("phone"),
-        lambda n: f"(312) 555-{n % 10_000:04d}" if n % 2 else f"773-{n % 800 + 200}-0{n % 1000:03d}",
+        lambda n: f"(312) {200 + n // 10_000 % 800}-{n % 10_000:04d}",
     ),
     "us_address": (column("us_address"), lambda n: f"{n} North {name(n % 999)} Avenue Apt {n % 9}"),
     "protect: hash": (replace(column("trim"), protection="hash"), lambda n: f"{n:09d}"),
