@@ -56,6 +56,8 @@ class Report:
     """The first inputs that failed inside items that are done, each with its reason."""
     problems_not_shown: int = 0
     """How many inputs failed beside those that ``problems`` names."""
+    quality: Mapping[str, Json] = field(default_factory=dict)
+    """``rows`` by what became of them, and ``checks``, the worst first: counts and names, no values."""
 
     def encode(self) -> bytes:
         """Return the stored form."""
@@ -117,6 +119,7 @@ def build(
         outputs_not_shown=max(0, len(outputs) - OUTPUTS_SHOWN),
         problems=[asdict(problem) for problem in named],
         problems_not_shown=max(0, conservation.total.failed_inputs - sum(problem.inputs for problem in named)),
+        quality=dict(published.quality) if published else {},
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 GROUPS_SHOWN: Final = 5
 PROBLEMS_SHOWN: Final = 10
+CHECKS_SHOWN: Final = 8
 
 
 def as_json(run: Run, report: Report | None, *, exit_code: int) -> dict[str, Json]:
@@ -52,6 +53,7 @@ def _lines(run: Run, report: Report | None, *, report_at: str | None) -> Iterato
         yield f"  {total['planned']['items']:,} items ({total['planned']['inputs']:,} inputs): {states}"
     if report.outcomes:
         yield "  inputs: " + ", ".join(f"{count:,} {name}" for name, count in report.outcomes.items())
+    yield from _quality(report)
     for line in (*report.because, *report.warnings):
         yield f"  ! {line}"
     yield from _problems(report)
@@ -61,6 +63,21 @@ def _lines(run: Run, report: Report | None, *, report_at: str | None) -> Iterato
         yield f"  ! and {len(report.failures) - GROUPS_SHOWN} more causes"
     if report_at:
         yield f"  report: {report_at}"
+
+
+def _quality(report: Report) -> Iterator[str]:
+    if not report.quality:
+        return
+    rows = report.quality["rows"]
+    yield (
+        f"  rows: {rows['rows_in']:,} in = {rows['rows_out']:,} out + {rows['quarantined']:,} quarantined"
+        f" + {rows['deduplicated']:,} deduplicated"
+    )
+    failed = [check for check in report.quality["checks"] if check["status"] in {"failed", "warned"}]
+    for check in failed[:CHECKS_SHOWN]:
+        yield f"    {check['status']} {check['name']}: {check['failed']:,} of {check['looked_at']:,}"
+    if len(failed) > CHECKS_SHOWN:
+        yield f"    and {len(failed) - CHECKS_SHOWN:,} more checks: see the report"
 
 
 def _problems(report: Report) -> Iterator[str]:

@@ -22,7 +22,7 @@ from pipeline_processing.processors.silver import dataset_tables as tables
 from pipeline_processing.processors.silver.item import NAME, REFINED, pack_of, problems_of
 from pipeline_processing.quality.drift import drift
 from pipeline_processing.quality.profile import Profile
-from pipeline_processing.quality.verdict import Verdict
+from pipeline_processing.quality.verdict import CHECK_STATUSES, Verdict
 from pipeline_processing.quarantine.schema import SCHEMA as QUARANTINE_COLUMNS
 from pipeline_processing.tables import DataFile, ledger
 from pipeline_processing.tables.publication import Origin, tags_of
@@ -96,7 +96,12 @@ class Publication:
         counts = {**found.counts, "files": len(found.files), "drifted_checks": _count_bad(drifted)}
         if withheld:
             return Published(
-                "", changed=False, counts=counts, problems=self._problems(found, drifted), withheld=withheld
+                "",
+                changed=False,
+                counts=counts,
+                problems=self._problems(found, drifted),
+                quality=_quality(found, drifted),
+                withheld=withheld,
             )
         committed = await self._commit_silver(found)
         await self._commit_profiles(found, [(None, profile), *sorted(profiles.items())], drifted)
@@ -107,6 +112,7 @@ class Publication:
             tuple(self._outputs(found)),
             counts | {"superseded": superseded},
             self._problems(found, drifted),
+            _quality(found, drifted),
         )
 
     def _take(self, item: Item, marker: Marker, found: _Found) -> None:
@@ -307,6 +313,14 @@ class Publication:
             if one.status in {"warned", "failed"}
         ]
         return (*found.problems.first(), *names)
+
+
+def _quality(found: _Found, drifted: Sequence[CheckResult]) -> dict[str, Json]:
+    """Return the rows by what became of them, and the checks of all files, the worst first; empty without a file."""
+    if found.verdict is None:
+        return {}
+    results = sorted(found.verdict.widened(drifted).results, key=lambda one: -CHECK_STATUSES.index(one.status))
+    return {"rows": dict(found.counts), "checks": [asdict(result) for result in results]}
 
 
 def _text(value: Json) -> str | None:
