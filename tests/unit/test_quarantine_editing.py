@@ -62,11 +62,11 @@ ODD = quarantined(
 )
 
 
-def edited(rows: pl.DataFrame, path: Path, *changes: dict[str, str | None]) -> list[dict[str, str]]:
-    """Export, change cells as a person would (None = leave the row out), read back."""
+def edited(rows: pl.DataFrame, path: Path, *changes: dict[str, str]) -> list[dict[str, str]]:
+    """Export, change cells as a person would, read back."""
     editing.export(rows, path, contract=PEOPLE)
     lines = editing.read(path)
-    return [line | change for line, change in zip(lines, changes, strict=True)]  # type: ignore[operator]
+    return [line | change for line, change in zip(lines, changes, strict=True)]
 
 
 def edits(found: pl.DataFrame) -> list[Json]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -12,6 +13,9 @@ from pipeline_processing.contracts.model import Check, QuarantinePolicy, Thresho
 from pipeline_processing.quarantine.decisions import DECISIONS, Ruling, active_waivers, decided
 from pipeline_processing.quarantine.policy import check_waivable, for_release, waive
 from silver_world import CONTRACT
+
+if TYPE_CHECKING:
+    from pipeline_processing.contracts.model import Contract
 
 PEOPLE = load(CONTRACT)
 STRICT = replace(
@@ -28,8 +32,8 @@ STRICT = replace(
 )
 
 
-def actions(contract: object) -> dict[str, str]:
-    return {check.name: check.action for check in contract.checks}  # type: ignore[attr-defined]
+def actions(contract: Contract) -> dict[str, str]:
+    return {check.name: check.action for check in contract.checks}
 
 
 def test_a_waived_rule_is_a_warning_and_nothing_else_changes() -> None:

@@ -269,6 +269,36 @@ async def test_a_waiver_ends_with_its_last_day(world: QuarantineWorld) -> None:
         await world.release("late", "--waive", "hired.type", "--expires", "2030-01-01")
 
 
+async def test_a_key_that_a_published_row_of_the_file_has_is_not_given_out_again(world: QuarantineWorld) -> None:
+    path = mended(await exported(world), (",x,Dee", ",3,Dee"), (",5,Fay,never", ",5,Fay,2001-01-01"))
+    assert 3 == await world.release("rel-1", "--edited", str(path))
+    assert {2: "open", 3: "open", 4: "released"} == await world.states()
+    (row,) = (await world.book()).filter(pl.col("source_row") == 2).to_dicts()
+    assert ["id.unique", "primary_key"] == row["rules"]
+    assert [1, 4] == await world.published()
+    waived = ("--waive", "id.unique", "--waive", "primary_key", "--expires", "2031-01-01")
+    await world.release("rel-2", "--edited", str(path_of_row(path, 2)), *waived)
+    assert "waived" == (await world.states())[2]
+
+
+def path_of_row(path: Path, number: int) -> Path:
+    """Leave only that row of the file in an edited export."""
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    path.write_text("\n".join([lines[0], *(line for line in lines if f"{FILE},{number}," in line)]) + "\n")
+    return path
+
+
+async def test_of_rows_with_one_dedupe_key_the_published_one_stays(tmp_path: Path) -> None:
+    keyed = CONTRACT.replace("        unique: true\n        primaryKey: true\n        primaryKeyPosition: 1\n", "")
+    dedupe = "    customProperties:\n      - property: dedupe\n        value: {key: [id]}\n    properties:\n"
+    world = await QuarantineWorld.after_run(tmp_path, keyed.replace("    properties:\n", dedupe))
+    path = mended(await exported(world), (",x,Dee", ",3,Dee"))
+    assert 3 == await world.release("rel-1", "--edited", str(path_of_row(path, 2)))
+    assert ["dedupe"] == (await world.book()).filter(pl.col("source_row") == 2)["rules"].to_list()[0]
+    assert 0 == await world.release("rel-2", "--edited", str(path), "--waive", "dedupe", "--expires", "2031-01-01")
+    assert [1, 2] == await world.published()
+
+
 async def test_a_file_that_is_gone_is_released_from_what_quarantine_has_kept(world: QuarantineWorld) -> None:
     path = mended(await exported(world), (",x,Dee", ",8,Dee"), (',,,,"4,Eve"', ',4,Eve,2005-02-03,"4,Eve"'))
     await world.buckets.store("bronze").delete(["20/people.csv"])

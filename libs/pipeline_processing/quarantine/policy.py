@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from pipeline_processing.contracts.model import Contract
 
-DUPLICATE: Final = "duplicate"
-"""First part of the rule's name for a released row whose key a published row of its file has: ``duplicate.dedupe``."""
+DEDUPE: Final = "dedupe"
+"""The rule of a released row whose dedupe key a published row of its file has: that row stays."""
 
 
 def waive(contract: Contract, rules: Collection[str]) -> Contract:
@@ -26,7 +26,7 @@ def waive(contract: Contract, rules: Collection[str]) -> Contract:
     if not rules:
         return contract
     checks = tuple(replace(check, action="warn") if check.name in rules else check for check in contract.checks)
-    return replace(contract, checks=checks)
+    return replace(contract, checks=checks, dedupe=None if DEDUPE in rules else contract.dedupe)
 
 
 def for_release(contract: Contract, waived: Collection[str] = ()) -> Contract:
@@ -53,6 +53,7 @@ def for_release(contract: Contract, waived: Collection[str] = ()) -> Contract:
 def check_waivable(contract: Contract, rules: Collection[str]) -> None:
     """ConfigError where one of ``rules`` can not be waived: a record that is no row has no values to publish."""
     names = {check.name for check in contract.checks if check.kind in ROW_KINDS}
+    names |= {DEDUPE} if contract.dedupe else set()
     for rule in sorted(rules):
         if rule.partition(".")[0] == READER and rule not in names:
             raise ConfigError(

@@ -76,6 +76,15 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedFile:
+    """A data file of the silver table, with its partition's values."""
+
+    bucket: str
+    key: str
+    partition: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """``count`` quarantined rows of one file, in ``rows``, and what is decided about those that pass this time.
 
@@ -90,6 +99,8 @@ class Release:
     decided_by: str
     waived: tuple[str, ...] = ()
     expires_at: str | None = None
+    published: tuple[PublishedFile, ...] = ()
+    """Where the contract has keys: what is published of the file."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class SilverProcessor:
                 references=given.references,
                 token_key=self._token_key,
                 today=pack.today,
-                footer=_footer(pack, file, given.contract),
+                footer=footer_of(pack, file, given.contract),
                 stop=stop,
                 opened=opened,
             )
@@ -255,7 +255,8 @@ def _because(refined: Refined) -> str:
     return f"{refined.verdict.status.replace('_', ' ')}: {', '.join(failed[:5])}"
 
 
-def _footer(pack: SilverPack, file: SourceFile, contract: Contract) -> dict[str, str]:
+def footer_of(pack: SilverPack, file: SourceFile, contract: Contract) -> dict[str, str]:
+    """Return what every Parquet file made of ``file`` says in its footer."""
     return {
         "pipeline.run": pack.run,
         "pipeline.contract": f"{contract.id} {contract.version}",

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import shutil
 import tempfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,11 +23,13 @@ from pipeline_processing.model import ItemResult, Problem
 from pipeline_processing.processors.content import ContentFile, store
 from pipeline_processing.processors.refine import open_rows
 from pipeline_processing.processors.silver.item import REFINED, pack_of
-from pipeline_processing.processors.silver.processor import SilverProcessor, entry_of, status_of
+from pipeline_processing.processors.silver.processor import SilverProcessor, entry_of, footer_of, status_of
+from pipeline_processing.processors.silver.published_keys import keys_of, taken_keys
 from pipeline_processing.processors.silver.snapshots import read_pin
 from pipeline_processing.quarantine.decisions import Ruling, decided
 from pipeline_processing.quarantine.editing import headers_of, protected_in
 from pipeline_processing.quarantine.policy import for_release
+from pipeline_processing.quarantine.schema import SCHEMA as QUARANTINED
 from pipeline_processing.quarantine.selected import KeptRows, SelectedRows
 
 if TYPE_CHECKING:
@@ -86,24 +90,62 @@ class ReleaseProcessor(SilverProcessor):
         async with self._slots:
             with tempfile.TemporaryDirectory(prefix="release-", dir=self._config.folder) as name:
                 try:
-                    path, opened = await self._opened(file, Path(name), selection, given.contract)
-                    refined = await self._refine(path, item.agency_id, pack, file, given, opened=opened)
+                    found = await self._sent(item, pack, file, given, selection=selection, folder=Path(name))
                 except (NotFound, PreconditionFailed, Archived, AccessDenied, InvalidData) as error:
                     status = status_of(error)
                     log.info("release.failed", source=file.source, status=status)
                     return entry_of(file, status, str(error)), []
-                return await self._keep(item, pack, release, file, given, refined=refined, selection=selection)
+                return await self._keep(item, pack, release, file, given, found=found, selection=selection)
+
+    async def _sent(
+        self,
+        item: Item,
+        pack: SilverPack,
+        file: SourceFile,
+        given: Given,
+        *,
+        selection: pl.DataFrame,
+        folder: Path,
+    ) -> tuple[Refined, pl.DataFrame]:
+        """Return what became of the rows, and which of them are left out of it as their keys are taken."""
+        path, opened = await self._opened(file, folder, selection, given.contract)
+        refined = await self._refine(path, item.agency_id, pack, file, given, opened=opened(selection))
+        taken = await self._taken(pack, file, given, refined, folder)
+        if taken.height:
+            left = selection.join(taken, on="source_row", how="anti", maintain_order="left")
+            await asyncio.to_thread(shutil.rmtree, refined.folder)
+            refined = await self._refine(path, item.agency_id, pack, file, given, opened=opened(left))
+        return refined, selection.drop("rules").join(taken, on="source_row", how="inner", maintain_order="left")
+
+    async def _taken(
+        self, pack: SilverPack, file: SourceFile, given: Given, refined: Refined, folder: Path
+    ) -> pl.DataFrame:
+        """Return the rows that passed, but have a key that a published row of the file has."""
+        published: list[tuple[Path, Mapping[str, str | None]]] = []
+        for there in pack.released.published if pack.released else ():
+            path = folder / f"published-{len(published)}.parquet"
+            try:
+                with path.open("wb") as target:
+                    async for chunk in self._stores(there.bucket).stream(there.key):
+                        await asyncio.to_thread(target.write, chunk)
+            except NotFound as error:
+                raise InvalidData(
+                    "its published rows were written anew since this was planned: release again"
+                ) from error
+            published.append((path, there.partition))
+        released = [(output.path, output.partition) for output in refined.outputs if output.rows]
+        return await asyncio.to_thread(taken_keys, released, published, file.source, keys_of(given.contract))
 
     async def _opened(
         self, file: SourceFile, folder: Path, selection: pl.DataFrame, contract: Contract
-    ) -> tuple[Path, Opened]:
-        """Return what opens the selected rows: in the file, or else as quarantine has them."""
+    ) -> tuple[Path, Callable[[pl.DataFrame], Opened]]:
+        """Return what opens those of the selected rows that it is given: in the file, or as quarantine has them."""
         try:
             path = await self._download(file, folder)
         except (NotFound, PreconditionFailed) as error:
             check_kept(selection, contract, file, error)
-            return folder / "gone", lambda _path, by: KeptRows(selection, by)
-        return path, lambda path, by: SelectedRows(open_rows(path, by), selection, by)
+            return folder / "gone", lambda some: lambda _path, by: KeptRows(some, by)
+        return path, lambda some: lambda path, by: SelectedRows(open_rows(path, by), some, by)
 
     async def _keep(
         self,
@@ -113,18 +155,20 @@ class ReleaseProcessor(SilverProcessor):
         file: SourceFile,
         given: Given,
         *,
-        refined: Refined,
+        found: tuple[Refined, pl.DataFrame],
         selection: pl.DataFrame,
     ) -> tuple[Json, list[Output]]:
         """Store what became of the rows. A part of which no row passed has no place in the silver table."""
-        failing, news = await asyncio.to_thread(_failing, refined.quarantine, selection)
+        refined, taken = found
+        path = refined.quarantine or refined.folder / "quarantine.parquet"
+        extra = _quarantined(taken, given.contract, item, file)
+        failing, news = await asyncio.to_thread(_failing, path, selection, extra, footer_of(pack, file, given.contract))
         passing = selection.join(failing, on="quarantine_id", how="anti")
-        entry, outputs = await self._store(
-            item, pack, given, file, refined if news else replace(refined, quarantine=None)
-        )
+        entry, outputs = await self._store(item, pack, given, file, replace(refined, quarantine=path if news else None))
         if news:
             entry["quarantine"]["rows"] = news
-        entry["quarantined_by"] = dict(refined.quarantined_by)
+        by = Counter(refined.quarantined_by) + Counter(taken["rules"].explode().to_list())
+        entry["quarantined_by"] = dict(sorted(by.items()))
         if entry["status"] != REFINED or passing.is_empty():
             entry["outputs"] = []
             return entry, outputs
@@ -184,15 +228,31 @@ def _by_count(rules: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(rules.items(), key=lambda rule: (-rule[1], rule[0]))
 
 
-def _failing(path: Path | None, selection: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+def _quarantined(taken: pl.DataFrame, contract: Contract, item: Item, file: SourceFile) -> pl.DataFrame:
+    """Return rows whose keys are taken as quarantine has them."""
+    fixed = {
+        "dataset": contract.dataset,
+        "contract_version": contract.version,
+        "contract_fingerprint": contract.fingerprint,
+        "agency_id": item.agency_id,
+        "source_file": file.source,
+        "source_version": file.version,
+        "raw_sha256": None,
+        "released_from": None,
+    }
+    rows = taken.with_columns(pl.col("rules").list.join(", ").alias("reason"))
+    rows = rows.with_columns(pl.lit(value, pl.String()).alias(name) for name, value in fixed.items())
+    return rows.select(pl.col(name).cast(dtype) for name, dtype in QUARANTINED.items())
+
+
+def _failing(
+    path: Path, selection: pl.DataFrame, extra: pl.DataFrame, footer: Mapping[str, str]
+) -> tuple[pl.DataFrame, int]:
     """Return the ids of the rows that failed again, and of how many there is something new to say.
 
     Those alone stay in the file at ``path``, marked as rows that stood in quarantine before.
     """
-    if path is None:
-        return selection.select("quarantine_id").clear(), 0
-    rows = pl.read_parquet(path)
-    own = {name: value for name, value in pl.read_parquet_metadata(path).items() if name.startswith("pipeline.")}
+    rows = pl.concat([pl.read_parquet(path), extra]) if path.exists() else extra
     before = selection.select("quarantine_id", pl.col("rules").list.sort().alias("_before"))
     news = (
         rows.join(before, on="quarantine_id", how="left", maintain_order="left")
@@ -200,5 +260,5 @@ def _failing(path: Path | None, selection: pl.DataFrame) -> tuple[pl.DataFrame, 
         .with_columns(pl.col("quarantine_id").alias("released_from"))
         .drop("_before")
     )
-    news.write_parquet(path, compression="zstd", metadata=own)
+    news.write_parquet(path, compression="zstd", metadata=dict(footer))
     return rows.select("quarantine_id"), news.height

@@ -14,12 +14,14 @@ from etl_core.errors import ConfigError, NotFound
 from pipeline_processing.contracts.model import Contract  # noqa: TC001 - dataclasses keep their annotations
 from pipeline_processing.model import Item
 from pipeline_processing.processors.silver.dataset_tables import silver_schema
-from pipeline_processing.processors.silver.item import Release, SilverPack, SourceFile
+from pipeline_processing.processors.silver.item import PublishedFile, Release, SilverPack, SourceFile
+from pipeline_processing.processors.silver.published_keys import keys_of
 from pipeline_processing.processors.silver.release import NAME
 from pipeline_processing.processors.silver.snapshots import Snapshots
 from pipeline_processing.quarantine import editing
 from pipeline_processing.quarantine.book import Book, Filter
 from pipeline_processing.quarantine.selected import SELECTION
+from pipeline_processing.tables.publication import origins_of
 from pipeline_processing.tables.schema import merged
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from etl_core.objects import ObjectStore
     from pipeline_processing.processors.silver.item import Destination, Pin
     from pipeline_processing.service_handler import ServiceHandler
+    from pipeline_processing.tables import DataFile, Snapshot
 
 FOLDER: Final = "releases"
 _S3: Final = "s3://"
@@ -73,7 +76,7 @@ async def items(
     now = services.clock.now()
     if wish.expires_at is not None and wish.expires_at < now.date().isoformat():
         raise ConfigError(f"{wish.expires_at} is over", where="--expires", way_out="name a day to come")
-    make = _Maker(run_id, wish, now.isoformat(), replace(destination, bucket=store.bucket))
+    make = _Maker(run_id, wish, now.isoformat(), replace(destination, bucket=store.bucket), destination.bucket)
     contract_pin: Pin | None = None
     references: dict[str, Pin] = {}
     states: dict[str, int] = {}
@@ -84,6 +87,7 @@ async def items(
             )
         table = await services.table(destination).snapshot()
         merged(table.schema, silver_schema(wish.contract), where=services.table(destination).uri)
+        published = files_by_source(table) if keys_of(wish.contract) else {}
         edits = await _edits(wish, book, run_id, services) if wish.edited else None
         meant = wish.rows if edits is None else _of_ids(wish.rows, edits["quarantine_id"].to_list())
         async for rows in book.rows(meant):
@@ -97,16 +101,19 @@ async def items(
                 for one in wish.contract.references:
                     references[one.name] = await snapshots.freeze_reference(one, services)
             pin = await snapshots.freeze(FOLDER, destination.dataset, _selection(rows, edits), "parquet")
-            yield make(rows, pin, contract_pin, references)
+            yield make(rows, pin, (contract_pin, references), published.get(rows["source_file"][0], ()))
     if contract_pin is None:
         raise ConfigError(_nothing(states), where="quarantine release", way_out="`quarantine list` shows what is open")
 
 
 class _Maker:
-    def __init__(self, run_id: str, wish: Wish, planned_at: str, destination: Destination) -> None:
+    def __init__(self, run_id: str, wish: Wish, planned_at: str, destination: Destination, bucket: str) -> None:
         self._run_id, self._wish, self._planned_at, self._destination = run_id, wish, planned_at, destination
+        self._root, self._bucket = f"{destination.root()}/", bucket
 
-    def __call__(self, rows: pl.DataFrame, pin: Pin, contract: Pin, references: dict[str, Pin]) -> Item:
+    def __call__(
+        self, rows: pl.DataFrame, pin: Pin, given: tuple[Pin, dict[str, Pin]], published: Sequence[DataFile]
+    ) -> Item:
         row, wish = rows.row(0, named=True), self._wish
         bucket, _, key = row["source_file"].removeprefix(_S3).partition("/")
         release = Release(
@@ -118,17 +125,27 @@ class _Maker:
             decided_by=wish.decided_by,
             waived=wish.waived,
             expires_at=wish.expires_at,
+            published=tuple(PublishedFile(self._bucket, self._root + file.path, file.partition) for file in published),
         )
         pack = SilverPack(
             run=self._run_id,
             files=(SourceFile(bucket, key, row["source_version"], 0, row["since"]),),
-            contract=contract,
+            contract=given[0],
             destination=self._destination,
             planned_at=self._planned_at,
-            references=references,
+            references=given[1],
             released=release,
         )
         return Item(NAME, row["agency_id"], pack.as_json(), inputs=rows.height)
+
+
+def files_by_source(table: Snapshot) -> dict[str, list[DataFile]]:
+    """Return the live files that have rows of each source."""
+    found: dict[str, list[DataFile]] = {}
+    for file in table.files.values():
+        for source in {origin.source for origin in origins_of(file) if origin.rows}:
+            found.setdefault(source, []).append(file)
+    return found
 
 
 def _open(rows: pl.DataFrame, run_id: str) -> pl.DataFrame:
