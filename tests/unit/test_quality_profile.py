@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from etl_core.errors import ConfigError, InvalidData
 from pipeline_processing.quality.accumulator import BLOCK, WIDE
 from pipeline_processing.quality.profile import Profile, Profiler
+from pipeline_processing.quality.sketches import Distinct
 
 SECRETS = ["123-45-6789", "987-65-4321", "123-45-6789"]
 
@@ -119,6 +120,15 @@ def test_a_wide_columns_blocks_end_at_fixed_rows() -> None:
     one, other = profile(frame, batch=8191).columns[0], profile(frame, batch=100_000).columns[0]
     assert (True, True) == (one.is_sampled, other.is_sampled)
     assert (one.distinct, one.shapes, one.frequent) == (other.distinct, other.shapes, other.frequent)
+
+
+def test_values_that_are_left_out_of_the_count_for_they_came_before_change_nothing() -> None:
+    chance = random.Random(3)
+    values = [f"name {chance.randrange(20_000)}" for _ in range(2 * BLOCK + 9000)]
+    found = [profile(pl.DataFrame({"a": values}), batch=batch).columns[0] for batch in (7000, BLOCK, len(values))]
+    fed_one_by_one = Distinct()
+    fed_one_by_one.update(values)
+    assert {fed_one_by_one.to_bytes()} == {column.distinct for column in found}
 
 
 def test_the_same_input_gives_the_same_bytes_while_kll_keeps_all_values() -> None:

@@ -3,22 +3,27 @@
 What comes out does not depend on where batches end, but for the last bits of a mean and KLL's chance: values are taken
 in blocks that end at fixed positions, and a block's distinct values in the order of their first appearance.
 
-A column with few distinct values is counted in full. Once one has more than `WIDE` of them its most frequent values and
-its shapes come from every `STRIDE`-th value, each counted `STRIDE` times: a true count c is then met within about
-sqrt(STRIDE * c) either way, on top of the sketch's own error. All other figures come from every value always.
+A column with few distinct values is counted in full. Once one has more than `WIDE` of them its most frequent values
+come from every `STRIDE`-th value, each counted `STRIDE` times: a true count c is then met within about sqrt(STRIDE * c)
+either way, on top of the sketch's own error; its shapes likewise from every `SHAPE_STRIDE`-th. All other figures come
+from every value always.
 """
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import polars as pl
 
 from pipeline_processing.quality.profile_column import Column, Moments, kind_of, spelled
 from pipeline_processing.quality.sketches import Distinct, Frequent, Quantiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
 
     from pipeline_processing.model import Json
 
@@ -26,6 +31,10 @@ BLOCK: Final = 65_536
 """Values after which a column is looked at anew, whether it is wide."""
 WIDE: Final = 4_096
 STRIDE: Final = 16
+SHAPE_STRIDE: Final = 64
+_SLOTS: Final = 2**17
+_WORTH: Final = 0.6
+"""Share of new values from which on it takes longer to look for the others than to feed them."""
 _TEXT_SHOWN: Final = 120
 """Characters kept of a text in the profile; longer ones are told apart by these alone."""
 _SHAPE_SHOWN: Final = 40
@@ -46,6 +55,7 @@ class Accumulator:
         self._quantiles = Quantiles() if self._has_order else None
         self._frequent = None if is_classified else Frequent()
         self._shapes = Frequent() if self._kind == "string" and not is_classified else None
+        self._seen_values = _Seen()
 
     @property
     def _has_order(self) -> bool:
@@ -119,21 +129,54 @@ class Accumulator:
     def _count(self, values: pl.Series) -> None:
         if not self._is_wide:
             counted = values.rename("value").to_frame().group_by("value", maintain_order=True).len("count")
-            self._distinct.update(_hashable(counted.get_column("value")))
-            self._remember(counted)
+            different, counts = counted.get_column("value"), counted.get_column("count").to_list()
+            self._distinct.update(_hashable(different))
+            self._remember(different, counts)
+            self._shape(different, counts)
             return
-        self._distinct.update(_hashable(values))
-        if self._frequent is not None:
-            sample = values.gather_every(STRIDE, -self._seen % STRIDE).rename("value").to_frame()
-            self._remember(sample.select("value", pl.lit(STRIDE, dtype=pl.UInt32).alias("count")))
+        self._distinct.update(_hashable(self._seen_values.fresh(values)))
+        self._remember(self._sample(values, STRIDE), repeat(STRIDE))
+        self._shape(self._sample(values, SHAPE_STRIDE), repeat(SHAPE_STRIDE))
 
-    def _remember(self, counted: pl.DataFrame) -> None:
-        if self._frequent is None:
-            return
-        values, counts = counted.get_column("value"), counted.get_column("count").to_list()
-        self._frequent.update(zip(_texts(values), counts, strict=True))
+    def _sample(self, values: pl.Series, stride: int) -> pl.Series:
+        return values.gather_every(stride, -self._seen % stride)
+
+    def _remember(self, values: pl.Series, counts: Iterable[int]) -> None:
+        if self._frequent is not None:
+            self._frequent.update(zip(_texts(values), counts, strict=False))
+
+    def _shape(self, values: pl.Series, counts: Iterable[int]) -> None:
         if self._shapes is not None:
-            self._shapes.update(zip(_shapes(values), counts, strict=True))
+            self._shapes.update(zip(_shapes(values), counts, strict=False))
+
+
+class _Seen:
+    """Leaves out most values that came before, so that the HLL, to which they are nothing new, is not fed one by one.
+
+    A value is known by a 64-bit hash of this process in a table that forgets; which ones are left out changes nothing
+    but the time taken. Where too few are, it gives up.
+    """
+
+    def __init__(self) -> None:
+        self._table: NDArray[np.uint64] | None = None
+        self._pays = True
+
+    def fresh(self, values: pl.Series) -> pl.Series:
+        """Return the values without most of those that came before."""
+        if not self._pays:
+            return values
+        hashes = values.hash().to_numpy()
+        slots = hashes & np.uint64(_SLOTS - 1)
+        if self._table is None:
+            self._table = np.zeros(_SLOTS, dtype=np.uint64)
+            self._table[slots] = hashes
+            return values
+        is_new = self._table[slots] != hashes
+        self._table[slots] = hashes
+        self._pays = int(np.count_nonzero(is_new)) <= _WORTH * len(values)
+        if not self._pays:
+            self._table = None
+        return values.filter(pl.Series(is_new))
 
 
 def numeric(values: pl.Series, kind: str) -> pl.Series:
