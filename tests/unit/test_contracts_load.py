@@ -179,6 +179,16 @@ def test_a_format_of_the_standard_gives_way_to_the_normaliser_that_says_more() -
             "",
         ),
         (column("a", partitioned=True, custom={"protect": "hash"}), "customProperties.protect", "a partition column"),
+        (
+            column("a", "date", custom={"normalise": [{"date": {"formats": ["MM/dd"]}}]}),
+            "customProperties.normalise.1.date.formats",
+            "no format",
+        ),
+        (
+            column("a", custom={"normalise": [{"phone": {"region": "usa"}}]}),
+            "customProperties.normalise.1.phone.region",
+            "no region",
+        ),
         (column("a", custom={"protect": "encrypt"}), "customProperties.protect", "'encrypt' is not supported"),
         (column("a", custom={"derive": "b + 1"}), "customProperties.derive", "it reads b: there is no such column"),
         (column("a", custom={"derive": "a || 'x'"}), "customProperties.derive", "the column reads itself"),

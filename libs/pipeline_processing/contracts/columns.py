@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Final, cast
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _TEMPORAL: Final = frozenset({"date", "timestamp", "time"})
 _EXAMPLES: Final = {"date": "2016-12-31", "timestamp": "2016-12-31T23:59:59", "time": "23:59:59"}
 _LIMITS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
+_DIRECTIVE: Final = re.compile(r"%(?:[-_0]?[A-Za-z%]|\.?[369]?f|:{0,3}z|#z)")
+_REGION: Final = re.compile(r"^[A-Z]{2}$")
 _F32: Final = 3.4028234663852886e38
 _MAX_PRECISION: Final = 38
 
@@ -155,6 +158,11 @@ def _check_step(site: _Site, number: int, step: Step) -> None:
         _check_regex(site, f"{place}.pattern", step.options.get("pattern"))
     if step.name == "replace" and ("pattern" in step.options) == ("values" in step.options):
         site.fault(place, "replace takes pattern and with, or values", "one of the two")
+    for form in step.options.get("formats", ()):
+        if "%" not in form or "%" in _DIRECTIVE.sub("", form):
+            site.fault(f"{place}.formats", f"{form!r} is no format", "write one like %m/%d/%Y")
+    if not _REGION.match(step.options.get("region", "US")):
+        site.fault(f"{place}.region", f"{step.options['region']!r} is no region", "two capitals, such as US")
     if "timezone" in step.options:
         _check_zone(site, f"{place}.timezone", step.options["timezone"])
 

@@ -150,7 +150,7 @@ def _not_one_of(error: ValidationError) -> tuple[str, str]:
     if key == "semanticType":
         return f"a {value} is computed by who asks for it, and no column of a table", "leave it out, or derive"
     choices = [str(choice) for choice in error.validator_value] if error.validator == "enum" else []
-    if key == "logicalType" and value in {"object", "array", "map", "vector"}:
+    if key == "logicalType" and value in ("object", "array", "map", "vector"):
         return f"columns of type {value} are not supported", "flatten it: one column a value"
     if key == "type" and value == "custom":
         return _NOT_DONE["engine"]
