@@ -180,6 +180,13 @@ def test_the_raw_text_of_a_protected_column_goes_to_quarantine_as_a_token() -> N
     assert ["open"] == raw["b"].to_list()
 
 
+def test_what_could_feed_a_protected_column_is_no_less_secret_where_it_is_not_read() -> None:
+    one = Column("ssn", "string", sources=("SSN", "Social Security"), protection="tokenise")
+    header = ("ssn", "SSN_2", "social-security", "name")
+    raw = planned(one, header=header, token_key=KEY).protect_raw(batch({name: ["123"] for name in header}))
+    assert [True, True, True, False] == [raw[name][0].startswith("tok_") for name in header]
+
+
 def test_a_protected_column_needs_a_key() -> None:
     with pytest.raises(ConfigError, match="PIPELINE_TOKEN_KEY"):
         planned(replace(column(), protection="hash"))

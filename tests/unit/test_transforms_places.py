@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from etl_core.errors import ConfigError
 from one_column import FAULT, column, planned, read
+from pipeline_processing.transforms.contacts import parse_phone
 from pipeline_processing.transforms.places import standard_address
 from pipeline_processing.transforms.postal import STATES
 
@@ -43,6 +44,19 @@ def test_a_telephone_number_of_another_region_or_format() -> None:
     assert ["+1 312-744-5000"] == read(column("phone", format="international"), "3127445000")
     with pytest.raises(ConfigError, match="XX"):
         planned(column("phone", region="xx"))
+
+
+@given(
+    st.from_regex(r"[2-9][0-9]{2}", fullmatch=True),
+    st.from_regex(r"[0-9]{3}", fullmatch=True),
+    st.from_regex(r"[0-9]{4}", fullmatch=True),
+    st.sampled_from(["({}) {}-{}", "{}{}{}", "1-{}-{}-{}", "+1 {} {} {}", "{}.{}.{}", "{}-{}-{} x1", "{}-{}{}"]),
+)
+def test_the_short_way_for_north_america_gives_what_the_library_gives(
+    area: str, exchange: str, line: str, spelling: str
+) -> None:
+    text = spelling.format(area, exchange, line)
+    assert [parse_phone(text, "US", "e164") or FAULT] == read(column("phone"), text)
 
 
 def test_a_telephone_number_twice_is_the_same_as_once() -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from pipeline_processing.contracts.model import Column
 
+_NUMBER: Final = re.compile(r" \d+$")
 _BETWEEN: Final = re.compile(r"[\W_]+")
 
 
@@ -23,6 +24,16 @@ def sources_of(column: Column) -> tuple[str, ...]:
     if column.derive is not None or column.lookup is not None:
         return ()
     return column.sources or (column.name,)
+
+
+def feeding(columns: Iterable[Column], header: Sequence[str]) -> dict[str, str]:
+    """Return each name in ``header`` that could feed one of ``columns``, read or not, with that column.
+
+    A name that a reader made unique by a number (``ssn_2``) is one of them, too.
+    """
+    by_fold = {folded(source): column.name for column in columns for source in sources_of(column)}
+    found = {name: by_fold.get(folded(name)) or by_fold.get(_NUMBER.sub("", folded(name))) for name in header}
+    return {name: column for name, column in found.items() if column is not None}
 
 
 def match(columns: Iterable[Column], header: Sequence[str]) -> dict[str, str]:

@@ -60,6 +60,7 @@ def compile_plan(
         _Compiled(
             sourced=tuple(column.name for column in contract.columns if headers.sources_of(column)),
             header=tuple(header),
+            secret=headers.feeding((c for c in contract.columns if c.protection is not None), header),
             chosen=chosen,
             types=types,
             read=read,
@@ -85,6 +86,7 @@ class _Maker:
 class _Compiled:
     sourced: tuple[str, ...]
     header: tuple[str, ...]
+    secret: Mapping[str, str]
     chosen: Mapping[str, str]
     types: Mapping[str, pl.DataType]
     read: Sequence[ColumnPlan]
@@ -100,6 +102,7 @@ class Plan:
     def __init__(self, compiled: _Compiled) -> None:
         self._types, self._read, self._makers = compiled.types, compiled.read, compiled.makers
         self._protectors, self._lineage, self._schema = compiled.protectors, compiled.lineage, compiled.schema
+        self._secret = compiled.secret
         self.sources: Mapping[str, str] = compiled.chosen
         """Column of the contract → the name in the header that it is read from."""
         self.missing: tuple[str, ...] = tuple(name for name in compiled.sourced if name not in compiled.chosen)
@@ -147,9 +150,13 @@ class Plan:
         )
 
     def protect_raw(self, batch: pl.DataFrame) -> pl.DataFrame:
-        """Return the reader's ``batch`` with the texts that feed protected columns replaced in the same way."""
-        fed = {self.sources[name]: protect for name, protect in self._protectors.items() if name in self.sources}
-        return batch.with_columns(protect(batch[name]) for name, protect in fed.items() if name in batch.columns)
+        """Return the reader's ``batch`` with the texts that feed protected columns, or could, replaced in the same way.
+
+        A second column of the file under another of a protected column's names is not read, but no less secret.
+        """
+        return batch.with_columns(
+            self._protectors[column](batch[name]) for name, column in self._secret.items() if name in batch.columns
+        )
 
     def finish(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return normalised rows as they are published: protected, with lineage, in the order of `schema`."""
