@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -158,3 +159,13 @@ def test_files_of_several_schemas_are_one_table(tmp_path: Path) -> None:
     assert found is not None
     expected = [(1, None, "a", None), (2, None, "b", date(2030, 1, 1))]
     assert expected == found.select("id", "unit", "day", "since").sort("id").collect().rows()
+
+
+@pytest.mark.parametrize("key", [("id",), (), ("id", "unit")])
+def test_many_buckets_give_the_same_figures_as_one(key: tuple[str, ...]) -> None:
+    before = rows(*[(number % 40 or None, "north", "Ann", number) for number in range(200)])
+    after = rows(*[(number % 50 or None, "north", "Ann", number // 2) for number in range(220)])
+    one, many = (compare(before, after, contract(key=key), bucket_rows=size) for size in (1000, 7))
+    assert replace(one, examples={}) == replace(many, examples={})
+    assert 20 == one.added - one.gone
+    assert dict.fromkeys(one.examples, 3) == {kind: len(keys) for kind, keys in many.examples.items()}

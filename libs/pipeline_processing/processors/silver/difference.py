@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence  # noqa: TC003 - dataclasses keep their annotations
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import polars as pl
 
@@ -24,7 +26,8 @@ _NTH: Final = "?nth"
 """Which of the rows with an equal key: they are compared in the order of the file."""
 _BEFORE: Final = "?before"
 _THERE: Final = "?there"
-_WAS_THERE: Final = "?was there"
+BUCKET_ROWS: Final = 400_000
+"""Rows of both sides that are compared at once, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,85 +70,102 @@ def rows_of(files: Sequence[tuple[Path, Mapping[str, str | None]]], source: str)
     return pl.concat(frames, how="diagonal_relaxed").filter(pl.col(_SOURCE_FILE) == source)
 
 
-def compare(before: pl.LazyFrame | None, after: pl.LazyFrame | None, contract: Contract) -> Difference:
+def compare(
+    before: pl.LazyFrame | None, after: pl.LazyFrame | None, contract: Contract, *, bucket_rows: int = BUCKET_ROWS
+) -> Difference:
     """Compare by the contract's primary key where both sides have it, else by the row's number in the source.
 
-    A row that only moved in its source counts as the same where there is a primary key.
+    A row that only moved in its source counts as the same where there is a primary key. Memory does not grow with the
+    rows: the keys fall into buckets, each of which is compared by itself.
     """
+    was, will_be = (0 if side is None else _height(side) for side in (before, after))
     if before is None or after is None:
-        return _one_sided(before, after)
+        return Difference((_SOURCE_ROW,), was, will_be, added=will_be, gone=was, changed=0)
     old, new = before.collect_schema(), after.collect_schema()
-    key = contract.primary_key
-    if not key or not all(name in old and name in new for name in key):
-        key = (_SOURCE_ROW,)
     names = [column.name for column in contract.columns if column.name in new]
-    values = [name for name in names if name in old and name not in key]
-    retyped = {name: f"{old[name]} → {new[name]}" for name in values if old[name] != new[name]}
-    as_text = {*retyped, *(name for name in key if old[name] != new[name])}
-    joined = _keyed(after, key, values, as_text, _THERE).join(
-        _keyed(before, key, values, as_text, _WAS_THERE),
-        on=[*key, _NTH],
-        how="full",
-        coalesce=True,
-        nulls_equal=True,
-        suffix=_BEFORE,
-    )
-    is_added, is_gone = pl.col(_WAS_THERE).is_null(), pl.col(_THERE).is_null()
-    differs = {name: pl.col(name).ne_missing(pl.col(f"{name}{_BEFORE}")) & ~is_added & ~is_gone for name in values}
-    marked = joined.select(
-        *key,
-        pl.any_horizontal(*differs.values()).alias("?changed") if values else pl.lit(value=False).alias("?changed"),
-        is_added.alias("?added"),
-        is_gone.alias("?gone"),
-        **{f"?in {name}": differing for name, differing in differs.items()},
-    )
-    figures = marked.select(pl.len().alias("?rows"), pl.col("^[?].+$").sum()).collect(engine="streaming")
-    of = figures.row(0, named=True)
+    compared = _Compared.of(old, new, names, contract.primary_key)
+    counts: Counter[str] = Counter()
+    examples: dict[str, list[str]] = {}
+    buckets = max(1, math.ceil((was + will_be) / bucket_rows))
+    for bucket in range(buckets):
+        marked = _marked(compared.side(before, bucket, buckets), compared.side(after, bucket, buckets), compared)
+        counts.update(marked.select(pl.col("^[?].+$").sum().cast(pl.Int64)).row(0, named=True))
+        if not _is_classified(compared.key, contract):
+            _add_examples(examples, marked, compared.key)
     return Difference(
-        key=key,
-        before=of["?rows"] - of["?added"],
-        after=of["?rows"] - of["?gone"],
-        added=of["?added"],
-        gone=of["?gone"],
-        changed=of["?changed"],
-        by_column={name: count for name in values if (count := of[f"?in {name}"])},
+        key=compared.key,
+        before=was,
+        after=will_be,
+        added=counts["?added"],
+        gone=counts["?gone"],
+        changed=counts["?changed"],
+        by_column={name: count for name in compared.values if (count := counts[f"?in {name}"])},
         new_columns=[name for name in names if name not in old],
         lost_columns=[name for name in old if name not in new and name not in LINEAGE],
-        retyped=retyped,
-        examples={}
-        if _is_classified(key, contract)
-        else _examples(marked, key, [kind for kind in KINDS if of[f"?{kind}"]]),
+        retyped={name: f"{old[name]} → {new[name]}" for name in compared.values if old[name] != new[name]},
+        examples=examples,
     )
 
 
-def _one_sided(before: pl.LazyFrame | None, after: pl.LazyFrame | None) -> Difference:
-    was, will_be = (
-        0 if side is None else side.select(pl.len()).collect(engine="streaming").item() for side in (before, after)
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Which columns of both sides are compared, by which key; ``as_text`` are of different types."""
+
+    key: tuple[str, ...]
+    values: tuple[str, ...]
+    as_text: frozenset[str]
+
+    @classmethod
+    def of(cls, old: pl.Schema, new: pl.Schema, names: Sequence[str], primary_key: tuple[str, ...]) -> Self:
+        is_keyed = bool(primary_key) and all(name in old and name in new for name in primary_key)
+        key = primary_key if is_keyed else (_SOURCE_ROW,)
+        values = tuple(name for name in names if name in old and name not in key)
+        return cls(key, values, frozenset(name for name in (*key, *values) if old[name] != new[name]))
+
+    def side(self, rows: pl.LazyFrame, bucket: int, buckets: int) -> pl.DataFrame:
+        """Return one bucket's rows: the key, which of the rows with that key each one is, and the values."""
+        columns = [
+            pl.col(name).cast(pl.String) if name in self.as_text else pl.col(name) for name in (*self.key, *self.values)
+        ]
+        of_bucket = rows.select(*columns, pl.col(_SOURCE_ROW).alias(_NTH))
+        if buckets > 1:
+            of_bucket = of_bucket.filter(pl.struct(*self.key).hash() % buckets == bucket)
+        found = of_bucket.collect(engine="streaming")
+        return found.with_columns(pl.col(_NTH).rank("ordinal").over(self.key), pl.lit(value=True).alias(_THERE))
+
+
+def _marked(before: pl.DataFrame, after: pl.DataFrame, compared: _Compared) -> pl.DataFrame:
+    """Return the keys of both sides with Booleans: added, gone, changed, and changed in which column."""
+    there, was_there = pl.col(_THERE).is_not_null(), pl.col(f"{_THERE}{_BEFORE}").is_not_null()
+    differs = {
+        f"?in {name}": pl.col(name).ne_missing(pl.col(f"{name}{_BEFORE}")) & there & was_there
+        for name in compared.values
+    }
+    is_changed = pl.any_horizontal(*differs.values()) if differs else pl.lit(value=False)
+    return after.join(
+        before, on=[*compared.key, _NTH], how="full", coalesce=True, nulls_equal=True, suffix=_BEFORE
+    ).select(
+        *compared.key,
+        is_changed.alias("?changed"),
+        was_there.not_().alias("?added"),
+        there.not_().alias("?gone"),
+        **differs,
     )
-    return Difference((_SOURCE_ROW,), was, will_be, added=will_be, gone=was, changed=0)
 
 
-def _keyed(
-    rows: pl.LazyFrame, key: Sequence[str], values: Sequence[str], as_text: set[str], there: str
-) -> pl.LazyFrame:
-    """Return the key, which of its rows each one is, and the values, comparable with the other side's."""
-    return (
-        rows.sort(_SOURCE_ROW)
-        .select(*(pl.col(name).cast(pl.String) if name in as_text else pl.col(name) for name in (*key, *values)))
-        .with_columns(
-            pl.int_range(pl.len()).over(key).alias(_NTH),
-            pl.lit(value=True).alias(there),
-        )
-    )
+def _height(rows: pl.LazyFrame) -> int:
+    height: int = rows.select(pl.len()).collect(engine="streaming").item()
+    return height
 
 
-def _examples(marked: pl.LazyFrame, key: Sequence[str], kinds: Sequence[str]) -> dict[str, list[str]]:
-    shown = {}
-    for kind in kinds:
-        found = marked.filter(f"?{kind}").select(*key).bottom_k(EXAMPLES, by=list(key)).sort(*key)
-        rows = found.collect(engine="streaming").rows()
-        shown[kind] = [", ".join(f"{name}={value}" for name, value in zip(key, row, strict=True)) for row in rows]
-    return shown
+def _add_examples(examples: dict[str, list[str]], marked: pl.DataFrame, key: Sequence[str]) -> None:
+    """Add the least keys of each kind, as long as there are few: of many buckets not those of all."""
+    for kind in KINDS:
+        lacking = EXAMPLES - len(examples.get(kind, ()))
+        found = marked.filter(f"?{kind}").select(*key).sort(*key).head(lacking) if lacking else marked.clear()
+        if found.height:
+            told = [", ".join(f"{name}={value}" for name, value in row.items()) for row in found.iter_rows(named=True)]
+            examples[kind] = [*examples.get(kind, ()), *told]
 
 
 def _is_classified(key: Sequence[str], contract: Contract) -> bool:
