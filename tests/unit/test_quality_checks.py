@@ -394,9 +394,9 @@ def test_sql_of_several_rows_is_refused_when_it_gives_them() -> None:
 
 
 def test_freshness_is_the_age_of_the_newest_value_that_is_not_in_the_future() -> None:
-    check = Check("fresh", "freshness", "a", threshold=Threshold("<=", (1,)), arguments={"unit": "weeks"})
+    check = Check("fresh", "freshness", "a", threshold=Threshold("<=", (13.5,)))
     result = result_of(Column("a", "date"), check, [date(2030, 1, 17), date(2029, 1, 1), date(9999, 12, 31)])
-    assert ("failed", 2.0) == (result.status, result.figure)
+    assert ("failed", 14.0) == (result.status, result.figure)
 
 
 def test_a_threshold_on_rows_of_a_figure_without_rows_to_take_out_is_as_strong_as_its_severity() -> None:

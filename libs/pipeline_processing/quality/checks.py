@@ -13,7 +13,7 @@ How to use them, for one file:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -116,7 +116,7 @@ class Checks:
             tally, second = self._tallies[check.name], counted[2 * index + 1]
             tally.looked_at += counted[2 * index]
             if check.kind == "freshness":
-                tally.value = min((age for age in (tally.value, second) if age is not None), default=None)
+                tally.value = min((float(age) for age in (tally.value, second) if age is not None), default=None)
             else:
                 tally.failed += second
 
@@ -171,8 +171,6 @@ class Checks:
         tally, action = self._tallies[check.name], _action(check)
         if figures.is_row_count(check):
             tally = _Tally(self._rows, value=float(self._rows))
-        elif check.kind == "freshness" and tally.value is not None:
-            tally = replace(tally, value=tally.value / figures.days_of(check))
         why = tally.why or self._nothing(check, tally)
         figure = _figure(check, tally)
         status = "skipped" if why else judged(check, is_holding=_holds(check, tally, figure), action=action)

@@ -26,8 +26,6 @@ _COLUMN: Final = re.compile(r"\$?\{(?:column|property|field)\}")
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _QUERY: Final = re.compile(r"\s*(?:SELECT|WITH)\b", re.IGNORECASE)
 _FILES: Final = re.compile(r"\b(?:READ|SCAN)_\w+\s*\(|\bFROM\s+'", re.IGNORECASE)
-_UNITS: Final = {"d": 1.0, "day": 1.0, "h": 1 / 24, "hr": 1 / 24, "hour": 1 / 24, "w": 7.0, "week": 7.0, "y": 365.25}
-"""Days of a freshness unit; a plural s is ignored. Ages are whole days, the run's clock being its day."""
 
 
 def columns_of(check: Check) -> frozenset[str]:
@@ -44,7 +42,6 @@ def refuse(check: Check, contract: Contract, *, today: date) -> None:
     if check.kind == "freshness":
         if check.column is None or check.threshold is None or not schema(contract)[check.column].is_temporal():
             raise ConfigError("freshness needs a column of dates or timestamps, and a threshold", where=where)
-        days_of(check)
     if check.kind == "sql":
         empty = pl.DataFrame(schema=schema(contract)).lazy()
         try:
@@ -72,7 +69,7 @@ def is_row_count(check: Check) -> bool:
 def observed(check: Check, *, today: date) -> tuple[pl.Expr, pl.Expr]:
     """Return, over a batch, how many rows were looked at and how many count; of freshness, the least age in days.
 
-    An age is that of values up to today: one wrong date must not make old rows fresh.
+    An age is in whole days, and that of values up to today: one wrong date must not make old rows fresh.
     """
     if check.kind == "freshness":
         age = (pl.lit(today) - pl.col(check.column or "").dt.date()).dt.total_days()
@@ -147,15 +144,6 @@ def _properties(check: Check) -> Sequence[str]:
 def _listed(check: Check, name: str) -> Sequence[Json]:
     value = check.arguments.get(name)
     return () if value is None else value if isinstance(value, list | tuple) else (value,)
-
-
-def days_of(check: Check) -> float:
-    """Return how many days the unit of a freshness check has; ConfigError for an unknown one."""
-    unit = str(check.arguments.get("unit") or "d").lower()
-    days = _UNITS.get(unit) or _UNITS.get(unit.removesuffix("s"))
-    if days is None:
-        raise ConfigError(f"unknown unit {unit!r}", where=check.name, way_out="use d, h, w or y")
-    return days
 
 
 def _quoted(name: str) -> str:
