@@ -5,6 +5,7 @@ import math
 import random
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_core.errors import ConfigError, InvalidData
+from pipeline_processing.quality import accumulator, sketches
 from pipeline_processing.quality.accumulator import BLOCK, WIDE
+from pipeline_processing.quality.drift import CATEGORIES, FEWEST
 from pipeline_processing.quality.profile import Profile, Profiler
 from pipeline_processing.quality.sketches import Distinct
 
@@ -208,3 +211,18 @@ def test_counts_ranges_and_means_merge_exactly(parts: list[list[int | None]]) ->
     assert (sum(map(len, parts)), len(values)) == (merged.rows, merged.rows - merged.nulls)
     assert (min(values, default=None), max(values, default=None)) == (merged.low, merged.high)
     assert not values or math.isclose(sum(values) / len(values), merged.moments.mean, rel_tol=1e-6, abs_tol=1e4)
+
+
+def test_the_page_on_quality_tells_the_numbers_of_the_code() -> None:
+    page = (Path(__file__).parents[2] / "docs/quality.md").read_text()
+    told = (
+        f"HyperLogLog, {2**sketches.DISTINCT_LG_K:,} registers",
+        f"KLL, k = {sketches.QUANTILES_K}",
+        f"{2**sketches.FREQUENT_LG_SIZE:,} slots",
+        f"more than {WIDE:,} distinct values",
+        f"every {accumulator.STRIDE}th",
+        f"every {accumulator.SHAPE_STRIDE}th",
+        f"Fewer than {FEWEST} values a bin",
+        f"up to {CATEGORIES}",
+    )
+    assert [] == [words for words in told if words not in page]

@@ -39,9 +39,10 @@ def refuse(check: Check, contract: Contract, *, today: date) -> None:
     where = f"{contract.id} {contract.version}, check {check.name}"
     if check.kind == "metric" and metric_of(check) not in _METRICS:
         raise ConfigError(f"unknown metric {metric_of(check)!r}", where=where, way_out=f"use {', '.join(_METRICS)}")
-    if check.kind == "freshness":
-        if check.column is None or check.threshold is None or not schema(contract)[check.column].is_temporal():
-            raise ConfigError("freshness needs a column of dates or timestamps, and a threshold", where=where)
+    if check.kind == "freshness" and (
+        check.column is None or check.threshold is None or not schema(contract)[check.column].is_temporal()
+    ):
+        raise ConfigError("freshness needs a column of dates or timestamps, and a threshold", where=where)
     if check.kind == "sql":
         empty = pl.DataFrame(schema=schema(contract)).lazy()
         try:
