@@ -23,6 +23,7 @@ from pipeline_processing.cli.backfill import (
 from pipeline_processing.cli.backfill_texts import spelled
 from pipeline_processing.jobs.backfill import Backfill
 from pipeline_processing.messages import decode
+from pipeline_worker.bootstrap import load_processors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -231,3 +232,8 @@ async def test_work_of_a_backfill_stands_in_a_queue_of_its_own(world: BackfillWo
     assert (0, 2) == ((await queues["live"].depth()).visible, (await queues["backfill"].depth()).visible)
     letters = await queues["backfill"].receive(limit=10, wait=timedelta(0), lease=timedelta(minutes=1))
     assert {("b1", "silver")} == {(decode(one.body).run_id, decode(one.body).processor) for one in letters}
+
+
+def test_workers_have_the_processors_of_all_these_jobs(world: BackfillWorld) -> None:
+    """A backfill's is the one of the job that it repeats."""
+    assert {"silver", "optimize", "vacuum"} <= load_processors(world.services()).keys()

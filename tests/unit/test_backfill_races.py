@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 from backfill_world import UPPER, BackfillWorld, Meanwhile, Planned, publish
+from etl_core.errors import ConfigError
 from faulty_store import FaultyStore
 from pipeline_processing.jobs.backfill import Backfill
 from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver
 from pipeline_processing.processors.silver.care import merge_small
+from pipeline_processing.processors.silver.takeback import take_back
+from pipeline_processing.reports import summary
 from pipeline_processing.tables import ledger
 
 if TYPE_CHECKING:
@@ -88,10 +92,12 @@ async def test_the_later_plan_stands_whichever_publishes_last(race: Race, order:
     assert {race.first: gives_way[race.first], race.second: 0} == superseded
 
 
-async def test_what_gave_way_is_no_failure(race: Race) -> None:
+async def test_what_gave_way_is_said_and_is_no_failure(race: Race) -> None:
     await race.publish(race.second)
     finished = await race.publish(race.first)
     assert (0, True) == (finished.exit_code, finished.report.is_success)
+    told = list(summary.lines(finished.run, finished.report, report_at=None))
+    assert "  2 of them gave way to a run that was planned later" in told
 
 
 @pytest.mark.parametrize("outer_is_first", [True, False])
@@ -126,3 +132,31 @@ async def test_nothing_is_lost_or_doubled_when_files_are_merged_meanwhile(race: 
         await race.publish(kind)
     await merge()
     await race.check()
+
+
+async def test_a_live_publish_that_falls_into_a_rollback_keeps_its_rows(tmp_path: Path) -> None:
+    """Either the rollback came first, or it is refused; both ways the sources of the live run have its rows alone."""
+    world = BackfillWorld(tmp_path)
+    old = (tmp_path / "people.odcs.yaml").read_text()
+    await world.put("10/a.csv", (1, "north", "Ann"), ("x", "y", "z"))
+    await world.put("20/b.csv", (3, "west", "Cyd"))
+    await world.live("live-1")
+    world.contract(UPPER)
+    await world.backfill("backfill-1", "--stale")
+    world.contract(old)
+    await world.put("10/a.csv", (1, "east", "Ann"))
+    race = Race(world, "backfill", "live")
+    await (await Planned.of(world, race.job("live"), "live-2")).work()
+    seen = set()
+    for at in itertools.count():
+        trial = race.again()
+        silver = Meanwhile(trial.world.buckets, "silver", at, lambda trial=trial: trial.publish("live"))
+        with suppress(ConfigError):  # refused: the live run has replaced something by then
+            await take_back("backfill-1", world.destination, trial.world.services(silver), is_dry_run=False)
+        if silver.requests <= at:
+            break
+        rows = await trial.world.rows()
+        assert (1, "east") == rows[0]
+        assert rows[1:] in ([(3, "west")], [(3, "WEST")])
+        seen.add(rows[1])
+    assert {(3, "west"), (3, "WEST")} == seen

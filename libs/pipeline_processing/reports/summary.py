@@ -54,6 +54,8 @@ def _lines(run: Run, report: Report | None, *, report_at: str | None) -> Iterato
     if report.outcomes:
         yield "  inputs: " + ", ".join(f"{count:,} {name}" for name, count in report.outcomes.items())
     yield from _quality(report)
+    if gave_way := report.published_counts.get("superseded"):
+        yield f"  {gave_way:,} of them gave way to a run that was planned later"
     for line in (*report.because, *report.warnings):
         yield f"  ! {line}"
     yield from _problems(report)
