@@ -70,6 +70,8 @@ def detect(head: bytes, wanted: str | None) -> Encoding:
 def decide(data: bytes, wanted: str | None) -> str | None:
     """Return ``utf-8`` or the single-byte encoding that ``data`` are in; None where they are ASCII.
 
+    What stands at the very end may be half a character, and decides nothing.
+
     A file of two encodings is the one that more of it is in: the rest become rejects, not wrong letters.
     """
     if data.isascii():
@@ -83,7 +85,7 @@ def decide(data: bytes, wanted: str | None) -> str | None:
         else:
             misfits += 1
     if not misfits:
-        return "utf-8"
+        return "utf-8" if fitting else None
     if wanted is not None:
         return wanted
     return "utf-8" if fitting > misfits else FALLBACK

@@ -91,7 +91,7 @@ def _text(head: bytes, form: Format, name: str) -> Kind:
     if form.widths:
         return "fixed"
     if _JSON.match(text):
-        return "ndjson" if is_lines(text.encode("utf-8", "replace")) else "json"
+        return "ndjson" if form.records is None and is_lines(text.encode("utf-8", "replace")) else "json"
     if not encoding.is_wide and _is_binary(beginning):
         raise InvalidData(f"{name}: binary data of no kind that is read")
     return "csv"

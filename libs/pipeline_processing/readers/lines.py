@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LF, CR = 10, 13
+LF, CR, ASCII = 10, 13, 127
 
 
 class Lines:
@@ -105,21 +105,21 @@ class Lines:
 
     def undecodable(self, codec: str) -> list[int]:
         """Return the lines that are not ``codec``."""
-        found: list[int] = []
         if self._data.isascii():
-            return found
-        view = memoryview(self._data)
-        at = 0
-        while at < self.complete:
-            try:
-                str(view[at : self.complete], codec)
-            except UnicodeDecodeError as error:
-                line = int(self._line_of(np.array([at + error.start]))[0])
-                found.append(line)
-                at = int(self._stops[line]) + 1
-            else:
-                break
-        return found
+            return []
+        try:
+            str(memoryview(self._data)[: self.complete], codec)
+        except UnicodeDecodeError:
+            beyond = np.flatnonzero(self._bytes[: self.complete] > ASCII)
+            return [int(line) for line in np.unique(self._line_of(beyond)) if not self._is_text(int(line), codec)]
+        return []
+
+    def _is_text(self, line: int, codec: str) -> bool:
+        try:
+            self.with_end(line).decode(codec)
+        except UnicodeDecodeError:
+            return False
+        return True
 
     def equal_to(self, text: bytes) -> NDArray[np.bool_]:
         """Say of each line whether it is exactly ``text``."""

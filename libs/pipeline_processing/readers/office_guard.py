@@ -97,6 +97,8 @@ def _check_sizes(parts: list[zipfile.ZipInfo], name: str) -> None:
     names = {part.filename for part in parts}
     if len(parts) > _PARTS_LIMIT or len(names) < len(parts):
         raise InvalidData(f"{name}: a workbook of {len(parts)} parts, {len(names)} of them different")
+    if "xl/workbook.bin" in names:
+        raise InvalidData(f"{name}: a binary workbook (.xlsb), which is not read")
     if not any(part.startswith("xl/") for part in names):
         raise InvalidData(f"{name}: an office document that is no workbook")
     if any(part.flag_bits & 1 for part in parts):

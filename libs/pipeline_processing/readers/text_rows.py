@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 _LINES_AT_ONCE = 500_000
+_HALF_A_CHARACTER = 3
 
 
 class Splitter(Protocol):
@@ -71,6 +72,7 @@ class TextRows:
         )
         self._blocks = [first, ahead]
         self._given = 0
+        self._tail = b""
         notes = (*source.notes, *(["byte order mark"] if encoding.mark else []), *layout.dialect.notes)
         self._dialect = replace(layout.dialect, compression=source.compression, member=source.member, notes=notes)
 
@@ -102,8 +104,10 @@ class TextRows:
             block = self._blocks.pop(0)
             following = self._blocks[0] if self._blocks else self._stream.read(BLOCK)
             self._blocks = [following] if following else []
-            if self._encoding is None and (decided := decide(block, self._form.encoding)):
-                self._encoding = self._framer.codec = decided
+            if self._encoding is None:
+                data = self._tail + block if following else self._tail + block + b"\n"
+                self._encoding = self._framer.codec = decide(data, self._form.encoding)
+                self._tail = block[-_HALF_A_CHARACTER:]
             pieces = _pieces(block)
             for place, piece in enumerate(pieces, start=1):
                 framed = self._framer.frame(piece, is_last=not following and place == len(pieces))
