@@ -222,6 +222,44 @@ async def test_a_run_that_reads_the_file_anew_replaces_released_rows_and_opens_w
     assert [1, 4] == await world.published()
 
 
+async def test_rows_mended_by_hand_are_mended_again_when_the_same_version_is_read_anew(world: QuarantineWorld) -> None:
+    path = mended(await exported(world), (",x,Dee", ",8,Dee"), (',,,,"4,Eve"', ',4,Eve,2005-02-03,"4,Eve"'))
+    await world.release("rel-1", "--edited", str(path))
+    assert 0 == await world.run("r2", "--force")
+    assert [1, 2, 3] == await world.published()
+    assert {4: "open"} == await world.states()
+    assert 0 == await world.run("r3", "--force")
+    names = (await world.rows()).filter(pl.col("_source_file") == FILE).sort("_source_row")
+    assert [(3, "Cid"), (8, "Dee"), (4, "Eve")] == names.select("id", "name").rows()
+
+
+async def test_a_mended_row_that_fails_a_later_contract_is_mended_further_from_there(world: QuarantineWorld) -> None:
+    path = mended(await exported(world), (",x,Dee,2004-02-03", ",8,Dee,2005-05-05"))
+    await world.release("rel-1", "--edited", str(path_of_row(path, 2)))
+    strict = CONTRACT.replace("logicalType: integer", "logicalType: integer\n        logicalTypeOptions: {minimum: 10}")
+    world.contract.write_text(strict.replace("        required: true\n", "", 1))
+    await world.run("r2", "--force")
+    (row,) = (await world.book(Filter(agencies=("20",)))).filter(pl.col("source_row") == 2).to_dicts()
+    assert (["id.range"], '{"id":"8","name":"Dee","hired":"2005-05-05"}') == (row["rules"], row["raw"])
+    path = path_of_row(mended(await exported(world, "2.csv"), (",8,Dee", ",88,Dee")), 2)
+    assert 0 == await world.release("rel-2", "--edited", str(path))
+    (released,) = (await world.rows()).filter(pl.col("_source_row") == 2, pl.col("_agency_id") == "20").to_dicts()
+    assert (88, "2005-05-05") == (released["id"], released["hired"].isoformat())
+    world.contract.write_text(CONTRACT)
+    await world.run("r3", "--force")
+    (again,) = (await world.rows()).filter(pl.col("_source_row") == 2, pl.col("_agency_id") == "20").to_dicts()
+    assert (88, "2005-05-05") == (again["id"], again["hired"].isoformat())
+
+
+async def test_what_was_mended_in_one_version_of_a_file_is_not_done_to_the_next(world: QuarantineWorld) -> None:
+    path = mended(await exported(world), (",x,Dee", ",8,Dee"))
+    await world.release("rel-1", "--edited", str(path))
+    await world.bronze("20/people.csv", DIRTY + "6,Gil,2001-01-01\n")
+    await world.run("r2")
+    assert [1, 5] == await world.published()
+    assert {2: "open", 3: "open", 4: "open"} == await world.states()
+
+
 async def test_a_run_by_the_mended_contract_has_the_row_once(world: QuarantineWorld) -> None:
     await world.release("rel-1", contract=MENDED)
     assert 0 == await world.run("r2", "--force")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline_processing.model import Gathered, Item, Json, Processor, Published
     from pipeline_processing.processors.silver.item import Destination, SilverPack, SourceFile
     from pipeline_processing.processors.silver.plan import Select
+    from pipeline_processing.processors.silver.standing import Standing
     from pipeline_processing.service_handler import ServiceHandler
     from pipeline_processing.settings import Settings
 
@@ -136,7 +137,7 @@ class BronzeToSilver:
         destination: Destination,
     ) -> Maker:
         from pipeline_processing.processors.silver.snapshots import Snapshots  # noqa: PLC0415 - discovery stays light
-        from pipeline_processing.processors.silver.waivers import waivers_of  # noqa: PLC0415 - the same
+        from pipeline_processing.processors.silver.standing import standing  # noqa: PLC0415 - the same
 
         snapshots = Snapshots(services.store(destination.bucket), destination, services.clock, services.jitter)
         pin = await snapshots.freeze_contract(contract, spec["contract"])
@@ -144,8 +145,8 @@ class BronzeToSilver:
             reference.name: await snapshots.freeze_reference(reference, services) for reference in contract.references
         }
         now = services.clock.now()
-        waived = await waivers_of(destination, services, today=now.date())
-        return Maker(run_id, pin, destination, now.isoformat(), references, waived=waived)
+        holding = await standing(destination, services, today=now.date())
+        return Maker(run_id, pin, destination, now.isoformat(), references, standing=holding)
 
     async def _agencies(self, spec: Mapping[str, Json], services: ServiceHandler) -> list[str]:
         from pipeline_processing.processors.agencies import choose  # noqa: PLC0415 - discovery stays light
@@ -226,10 +227,10 @@ class Maker:
         planned_at: str,
         references: Mapping[str, Json],
         *,
-        waived: Mapping[str, tuple[str, ...]] | None = None,
+        standing: Standing | None = None,
     ) -> None:
         self._run_id, self._contract, self._destination = run_id, contract, destination
-        self._planned_at, self._references, self._waived = planned_at, references, waived or {}
+        self._planned_at, self._references, self._standing = planned_at, references, standing
 
     def __call__(self, files: tuple[SourceFile, ...]) -> SilverPack:
         """Return the payload of one pack."""
@@ -242,7 +243,8 @@ class Maker:
             self._destination,
             self._planned_at,
             self._references,
-            waived={file.source: self._waived[file.source] for file in files if file.source in self._waived},
+            waived=self._standing.waived_in(files) if self._standing else {},
+            mended=self._standing.mended_in(files) if self._standing else {},
         )
 
 

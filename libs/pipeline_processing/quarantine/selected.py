@@ -27,6 +27,7 @@ SELECTION: Final = pl.Schema(
 )
 """What a release pins of one source: its rows, as they stand in quarantine, ``edits`` as `editing.EDITS` has them."""
 _VALUE: Final = "_value"
+_IS_EDITED: Final = "_is_edited"
 
 
 class SelectedRows:
@@ -135,45 +136,95 @@ class KeptRows:
         pass
 
 
-class _Edits:
-    """The new texts of a selection, by column; InvalidData for a column that the header does not have."""
+class MendedRows:
+    """All ``rows``, those that ``edits`` names (as a `SELECTION`) as they were mended once.
 
-    def __init__(self, selection: pl.DataFrame, contract: Contract, header: Sequence[str]) -> None:
+    An edit that does not fit any more is left out: its row is then what it is in the file, for the checks to judge.
+    """
+
+    def __init__(self, rows: Rows, edits: pl.DataFrame, contract: Contract) -> None:
+        self._rows = rows
+        self._edits = _Edits(edits, contract, rows.header, is_strict=False)
+
+    @property
+    def header(self) -> Sequence[str]:
+        """Return the file's own header."""
+        return self._rows.header
+
+    @property
+    def dialect(self) -> Dialect:
+        """Return what was found out about the file."""
+        return self._rows.dialect
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Return what the file's reader skipped."""
+        return self._rows.skipped
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the file's batches, mended."""
+        for batch in self._rows:
+            yield self._edits.apply(batch)
+
+    def __enter__(self) -> Self:
+        self._rows.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._rows.__exit__(*error)
+
+
+class _Edits:
+    """The new texts of a selection, for rows that still stand on the line where they stood.
+
+    InvalidData for a column that the header does not have; without ``is_strict`` its row is left as it is.
+    """
+
+    def __init__(
+        self, selection: pl.DataFrame, contract: Contract, header: Sequence[str], *, is_strict: bool = True
+    ) -> None:
         self._header = list(header)
         known = {name: name for name in header}
         chosen = match(contract.columns, header)
         for column in contract.columns:
             if column.name in chosen:
                 known |= {name: chosen[column.name] for name in (column.name, *column.sources) if name not in known}
-        self._by_row: dict[int, dict[str, str | None]] = {}
-        by_column: dict[str, list[tuple[int, str | None]]] = {}
-        edited = selection.filter(pl.col("edits").is_not_null()).select("source_row", "edits")
-        for row, text in edited.iter_rows():
-            for name, value in orjson.loads(text).items():
-                if name not in known:
-                    raise InvalidData(f"row {row} was given a value for {name!r}, which is no column of the file")
-                self._by_row.setdefault(row, {})[known[name]] = value
-                by_column.setdefault(known[name], []).append((row, value))
-        schema = {ROW: pl.UInt64(), _VALUE: pl.String()}
-        self._frames = {name: pl.DataFrame(v, schema, orient="row") for name, v in by_column.items()}
+        self._by_row: dict[tuple[int, int], dict[str, str | None]] = {}
+        edited = selection.filter(pl.col("edits").is_not_null()).select("source_row", "line", "edits")
+        for row, line, text in edited.iter_rows():
+            edits = orjson.loads(text)
+            if strange := [name for name in edits if name not in known]:
+                if is_strict:
+                    raise InvalidData(f"row {row} was given a value for {strange[0]!r}, which is no column of the file")
+                continue
+            self._by_row[row, line] = {known[name]: value for name, value in edits.items()}
+        by_column: dict[str, list[tuple[int, int, str | None]]] = {}
+        for (row, line), edits in self._by_row.items():
+            for name, value in edits.items():
+                by_column.setdefault(name, []).append((row, line, value))
+        self._frames = {name: _frame(values) for name, values in by_column.items()}
 
     def apply(self, batch: Batch) -> Batch:
         """Return the batch with its edits; a record that is no row and was mended has become one."""
         frame = batch.frame
         for name, edits in self._frames.items():
-            at = frame.select(ROW).join(edits, on=ROW, how="left", maintain_order="left")
-            is_edited = frame[ROW].is_in(edits[ROW].implode())
-            frame = frame.with_columns(
-                pl.when(is_edited).then(at[_VALUE]).otherwise(pl.col(name)).cast(pl.String).alias(name)
-            )
-        mended = [reject for reject in batch.rejects if reject.row in self._by_row]
+            at = frame.select(ROW, LINE).join(edits, on=[ROW, LINE], how="left", maintain_order="left")
+            value = pl.when(at[_IS_EDITED].is_not_null()).then(at[_VALUE]).otherwise(pl.col(name))
+            frame = frame.with_columns(value.cast(pl.String).alias(name))
+        mended = [reject for reject in batch.rejects if (reject.row, reject.line) in self._by_row]
         if not mended:
             return Batch(frame, batch.rejects)
-        columns = {name: [self._by_row[reject.row].get(name) for reject in mended] for name in self._header}
+        cells = [self._by_row[reject.row, reject.line] for reject in mended]
+        columns = {name: [row.get(name) for row in cells] for name in self._header}
         numbers = {ROW: [reject.row for reject in mended], LINE: [reject.line for reject in mended]}
         rows = pl.DataFrame({**columns, **numbers}, schema=frame.schema)
-        left = [reject for reject in batch.rejects if reject.row not in self._by_row]
+        left = [reject for reject in batch.rejects if (reject.row, reject.line) not in self._by_row]
         return Batch(pl.concat([frame, rows]).sort(ROW), left)
+
+
+def _frame(values: Sequence[tuple[int, int, str | None]]) -> pl.DataFrame:
+    frame = pl.DataFrame(values, {ROW: pl.UInt64(), LINE: pl.UInt64(), _VALUE: pl.String()}, orient="row")
+    return frame.with_columns(pl.lit(1).alias(_IS_EDITED))
 
 
 def _otherwise(row: int, what: str) -> InvalidData:

@@ -76,6 +76,15 @@ class Destination:
 
 
 @dataclass(frozen=True, slots=True)
+class Mended:
+    """Rows that a release mended, and the file (of ``bucket``) that says which of them it decided about."""
+
+    rows: Pin
+    bucket: str
+    decisions: str
+
+
+@dataclass(frozen=True, slots=True)
 class PublishedFile:
     """A data file of the silver table, with its partition's values."""
 
@@ -120,6 +129,8 @@ class SilverPack:
     """Of the one file only these rows, mended where they were edited: they go through the contract again."""
     waived: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By source, the rules that hold no row of it back."""
+    mended: Mapping[str, tuple[Mended, ...]] = field(default_factory=dict)
+    """By source, rows of this very version that were mended by hand, the oldest first."""
 
     @property
     def today(self) -> date:

@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -16,10 +17,12 @@ from etl_core.errors import AccessDenied, Archived, InvalidData, NotFound, Preco
 from pipeline_processing import __version__
 from pipeline_processing.model import ItemResult
 from pipeline_processing.processors.content import ContentFile, store
-from pipeline_processing.processors.refine import Interrupted, refine
+from pipeline_processing.processors.refine import Interrupted, open_rows, refine
 from pipeline_processing.processors.silver.item import NAME, REFINED, FileStatus, SilverPack, pack_of, problems_of
 from pipeline_processing.processors.silver.snapshots import read_contract, read_reference
+from pipeline_processing.processors.silver.standing import read_mended
 from pipeline_processing.quarantine.policy import waive
+from pipeline_processing.quarantine.selected import MendedRows
 from pipeline_processing.tables import partition_path
 
 if TYPE_CHECKING:
@@ -116,7 +119,9 @@ class SilverProcessor:
                 folder = Path(name)
                 try:
                     path = await self._download(file, folder)
-                    refined = await self._refine(path, item.agency_id, pack, file, given)
+                    mended = await self._mended(pack, file)
+                    opened = partial(_open_mended, mended=mended) if mended.height else None
+                    refined = await self._refine(path, item.agency_id, pack, file, given, opened=opened)
                 except (NotFound, PreconditionFailed, Archived, AccessDenied, InvalidData) as error:
                     status = status_of(error)
                     log.info("file.failed", source=file.source, status=status)
@@ -130,6 +135,10 @@ class SilverProcessor:
             async for chunk in self._stores(file.bucket).stream(file.key, etag=file.etag):
                 await asyncio.to_thread(target.write, chunk)
         return path
+
+    async def _mended(self, pack: SilverPack, file: SourceFile) -> pl.DataFrame:
+        """Return the rows of the file that were mended by hand; none where none were."""
+        return await read_mended(self._stores, pack.mended.get(file.source, ()))
 
     async def _refine(
         self,
@@ -214,6 +223,10 @@ class SilverProcessor:
         output = await put(profile, pack.destination.folder(PROFILES), "profile", "zst")
         entry["profile"] = output.key
         return entry, stored
+
+
+def _open_mended(path: Path, contract: Contract, *, mended: pl.DataFrame) -> Rows:
+    return MendedRows(open_rows(path, contract), mended, contract)
 
 
 def path_of_profile(refined: Refined, item: Item) -> Path:

@@ -30,7 +30,7 @@ from pipeline_processing.quarantine.decisions import Ruling, decided
 from pipeline_processing.quarantine.editing import headers_of, protected_in
 from pipeline_processing.quarantine.policy import for_release
 from pipeline_processing.quarantine.schema import SCHEMA as QUARANTINED
-from pipeline_processing.quarantine.selected import KeptRows, SelectedRows
+from pipeline_processing.quarantine.selected import KeptRows, MendedRows, SelectedRows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -108,7 +108,7 @@ class ReleaseProcessor(SilverProcessor):
         folder: Path,
     ) -> tuple[Refined, pl.DataFrame]:
         """Return what became of the rows, and which of them are left out of it as their keys are taken."""
-        path, opened = await self._opened(file, folder, selection, given.contract)
+        path, opened = await self._opened(pack, file, folder, selection=selection, contract=given.contract)
         refined = await self._refine(path, item.agency_id, pack, file, given, opened=opened(selection))
         taken = await self._taken(pack, file, given, refined, folder)
         if taken.height:
@@ -137,15 +137,16 @@ class ReleaseProcessor(SilverProcessor):
         return await asyncio.to_thread(taken_keys, released, published, file.source, keys_of(given.contract))
 
     async def _opened(
-        self, file: SourceFile, folder: Path, selection: pl.DataFrame, contract: Contract
+        self, pack: SilverPack, file: SourceFile, folder: Path, *, selection: pl.DataFrame, contract: Contract
     ) -> tuple[Path, Callable[[pl.DataFrame], Opened]]:
         """Return what opens those of the selected rows that it is given: in the file, or as quarantine has them."""
         try:
             path = await self._download(file, folder)
+            mended = await self._mended(pack, file)
         except (NotFound, PreconditionFailed) as error:
             check_kept(selection, contract, file, error)
             return folder / "gone", lambda some: lambda _path, by: KeptRows(some, by)
-        return path, lambda some: lambda path, by: SelectedRows(open_rows(path, by), some, by)
+        return path, lambda some: lambda path, by: SelectedRows(MendedRows(open_rows(path, by), mended, by), some, by)
 
     async def _keep(
         self,
@@ -173,6 +174,7 @@ class ReleaseProcessor(SilverProcessor):
             entry["outputs"] = []
             return entry, outputs
         entry["passed"] = passing.height
+        entry["edited"] = passing["edits"].null_count() < passing.height
         body = decisions_of(passing, pack, release, file)
         with ContentFile() as content:
             content.write(body)

@@ -18,6 +18,7 @@ from pipeline_processing.processors.silver.item import PublishedFile, Release, S
 from pipeline_processing.processors.silver.published_keys import keys_of
 from pipeline_processing.processors.silver.release import NAME
 from pipeline_processing.processors.silver.snapshots import Snapshots
+from pipeline_processing.processors.silver.standing import Standing, standing
 from pipeline_processing.quarantine import editing
 from pipeline_processing.quarantine.book import Book, Filter
 from pipeline_processing.quarantine.selected import SELECTION
@@ -76,7 +77,8 @@ async def items(
     now = services.clock.now()
     if wish.expires_at is not None and wish.expires_at < now.date().isoformat():
         raise ConfigError(f"{wish.expires_at} is over", where="--expires", way_out="name a day to come")
-    make = _Maker(run_id, wish, now.isoformat(), replace(destination, bucket=store.bucket), destination.bucket)
+    holding = await standing(destination, services, today=now.date())
+    make = _Maker(run_id, wish, now.isoformat(), destination, pins=store.bucket, holding=holding)
     contract_pin: Pin | None = None
     references: dict[str, Pin] = {}
     states: dict[str, int] = {}
@@ -107,9 +109,12 @@ async def items(
 
 
 class _Maker:
-    def __init__(self, run_id: str, wish: Wish, planned_at: str, destination: Destination, bucket: str) -> None:
-        self._run_id, self._wish, self._planned_at, self._destination = run_id, wish, planned_at, destination
-        self._root, self._bucket = f"{destination.root()}/", bucket
+    def __init__(
+        self, run_id: str, wish: Wish, planned_at: str, destination: Destination, *, pins: str, holding: Standing
+    ) -> None:
+        self._run_id, self._wish, self._planned_at = run_id, wish, planned_at
+        self._root, self._bucket, self._standing = f"{destination.root()}/", destination.bucket, holding
+        self._destination = replace(destination, bucket=pins)
 
     def __call__(
         self, rows: pl.DataFrame, pin: Pin, given: tuple[Pin, dict[str, Pin]], published: Sequence[DataFile]
@@ -127,13 +132,15 @@ class _Maker:
             expires_at=wish.expires_at,
             published=tuple(PublishedFile(self._bucket, self._root + file.path, file.partition) for file in published),
         )
+        files = (SourceFile(bucket, key, row["source_version"], 0, row["since"]),)
         pack = SilverPack(
             run=self._run_id,
-            files=(SourceFile(bucket, key, row["source_version"], 0, row["since"]),),
+            files=files,
             contract=given[0],
             destination=self._destination,
             planned_at=self._planned_at,
             references=given[1],
+            mended=self._standing.mended_in(files),
             released=release,
         )
         return Item(NAME, row["agency_id"], pack.as_json(), inputs=rows.height)

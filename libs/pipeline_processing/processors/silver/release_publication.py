@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from pipeline_processing.model import Output, Problem, Published
 from pipeline_processing.problems import Problems
 from pipeline_processing.processors.silver import dataset_tables as tables
-from pipeline_processing.processors.silver import waivers
+from pipeline_processing.processors.silver import standing
 from pipeline_processing.processors.silver.item import REFINED, pack_of
 from pipeline_processing.processors.silver.release import NAME, problems_of
 from pipeline_processing.quarantine.book import rolled_back_in
@@ -125,7 +125,9 @@ class ReleasePublication:
                 for which in ("decisions", "quarantine")
             )
             if decisions is not None:
-                decisions = replace(decisions, tags={**decisions.tags, **waivers.tags_of(release)})
+                decisions = replace(
+                    decisions, tags={**decisions.tags, **standing.tags_of(release, is_edited=entry["edited"])}
+                )
             yield _Part(item.agency_id, origin, entry.get("passed", 0), rows, decisions, quarantine)
 
     def _file(self, which: str, made: Json, origin: Origin, at: datetime) -> DataFile:
