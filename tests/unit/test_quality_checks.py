@@ -286,6 +286,22 @@ def test_a_missing_required_column_fails_the_file() -> None:
     assert ("fail_file", ("required column a is missing",)) == (verdict.status, verdict.because)
 
 
+def test_a_query_is_skipped_where_it_reads_a_missing_column_and_not_where_it_names_one_alike() -> None:
+    of = contract(
+        Column("id", "integer"),
+        Column("paid", "integer"),
+        checks=[
+            Check("one", "sql", expression="SELECT SUM(id) FROM {table}"),
+            Check("two", "sql", expression="SELECT SUM(paid) - 1 FROM {table}"),
+        ],
+    )
+    checks = compile_checks(of, missing=("id",), today=TODAY)
+    rows = frame(id=pl.Series([None], dtype=pl.Int64), paid=[1])
+    checks.observe(checks.masked(rows))
+    checks.measure(rows.lazy())
+    assert ["skipped", "passed"] == [result.status for result in checks.verdict(rows=1, quarantined=0).results]
+
+
 def test_an_empty_file_is_skipped_and_never_green() -> None:
     of = contract(
         Column("a", "string"), checks=[Check("a.required", "required", "a"), Check("a.unique", "unique", "a")]

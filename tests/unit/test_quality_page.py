@@ -82,6 +82,19 @@ def test_rows_that_do_not_add_up_are_said_to() -> None:
     assert (False, True) == (told in render(page()), told in render(replace(page(), rows_out=1)))
 
 
+def test_a_file_of_a_hundred_thousand_columns_has_a_page_of_some_of_them() -> None:
+    many = tuple(f"column {n}" for n in range(100_000))
+    html = render(replace(page(), unread=many, missing=()))
+    assert "column 19 and 99,980 more" in html
+    assert len(html) < 100_000
+    assert "column 19 and 99,980 more" in str(quality_text.pairs(replace(page(), unread=many))["unread columns"])
+
+
+def test_a_long_value_is_cut() -> None:
+    reason = replace(page().reasons[0], values=("x" * 70_000,))
+    assert f"<code>{'x' * 100}…</code>" in render(replace(page(), reasons=(reason,)))
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [

@@ -218,7 +218,7 @@ class Checks:
             case "metric" | "freshness":
                 return figures.columns_of(check)
             case "sql":
-                return frozenset(name for name in self._missing if name in (check.expression or ""))
+                return frozenset(name for name in self._missing if figures.names(check, name))
             case _:
                 return masks.reads(check, self._contract, today=self._today)
 

@@ -34,6 +34,11 @@ def columns_of(check: Check) -> frozenset[str]:
     return frozenset({*named, *((check.column,) if check.column else ())})
 
 
+def names(check: Check, column: str) -> bool:
+    """Say whether an SQL check's query has ``column`` as a word."""
+    return re.search(rf"(?<!\w){re.escape(column)}(?!\w)", check.expression or "") is not None
+
+
 def refuse(check: Check, contract: Contract, *, today: date) -> None:
     """Raise ConfigError where a figure can not be measured: an unknown metric, a query that is not one number."""
     where = f"{contract.id} {contract.version}, check {check.name}"

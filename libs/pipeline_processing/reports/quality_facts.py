@@ -47,6 +47,10 @@ _STAYS: Final[Mapping[str, str]] = {
     "lost_categories": "has lost no value",
 }
 """What a drift rule asks of a file beside the last published one."""
+_NAMED: Final = 20
+"""Columns of a file that a report names."""
+_LONGEST: Final = 100
+"""Characters of a name or value of a file that a report shows."""
 _GROUPED: Final = 10_000
 """From here on digits stand in groups of three."""
 _DOES: Final[Mapping[str, str]] = {
@@ -112,6 +116,17 @@ class QualityPage:
             return True
         profiled = self.profile.column(column) if self.profile is not None else None
         return profiled is not None and profiled.is_classified
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(cut(name) for name in names[:_NAMED]) + more
+
+
+def cut(text: str) -> str:
+    """Return a text of a file, not longer than a report has room for."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def asks(result: CheckResult) -> str:

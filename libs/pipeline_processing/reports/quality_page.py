@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline_processing.quality.verdict import CHECK_STATUSES
 from pipeline_processing.reports import quality_cards
-from pipeline_processing.reports.quality_facts import TONES, WORDS, QualityPage, Reason, asks, does, outcome, percent
+from pipeline_processing.reports.quality_facts import (
+    TONES,
+    WORDS,
+    QualityPage,
+    Reason,
+    asks,
+    cut,
+    does,
+    outcome,
+    percent,
+    some,
+)
 from pipeline_processing.reports.style import document
 from pipeline_processing.reports.text import printable
 
@@ -59,8 +70,11 @@ def render(page: QualityPage) -> str:
 
 def _because(page: QualityPage) -> str:
     """Say what the tables below do not."""
-    lines = [f"The file lacks the column {name}." for name in page.missing]
-    lines += [f"The contract does not know the column {name}: it is not read." for name in page.unread]
+    lines = []
+    if page.missing:
+        lines.append(f"The file lacks: {some(page.missing)}.")
+    if page.unread:
+        lines.append(f"The contract does not know, and so nobody read: {some(page.unread)}.")
     told = ("quarantined rows:", "required column ", *(f"{result.name}:" for result in page.verdict.results))
     lines += [f"{line[:1].upper()}{line[1:]}." for line in page.verdict.because if not line.startswith(told)]
     if not page.is_balanced:
@@ -115,7 +129,7 @@ def _values(page: QualityPage, reason: Reason) -> str:
     if page.hides(reason.column):
         return '<span class="soft">not shown</span>' if reason.values else ""
     return ", ".join(
-        f"<code>{_text(value)}</code>" if value.strip() else "blank" for value in reason.values[:_EXAMPLES]
+        f"<code>{_text(cut(value))}</code>" if value.strip() else "blank" for value in reason.values[:_EXAMPLES]
     )
 
 
@@ -183,7 +197,7 @@ def _columns(page: QualityPage) -> str:
 
 def _suggestions(page: QualityPage) -> str:
     rows = [
-        f"<tr><td>{_text(column)}</td><td><code>{_text(value)}</code></td><td><code>{_text(meant)}</code></td></tr>"
+        f"<tr><td>{_text(column)}</td><td><code>{_text(cut(value))}</code></td><td><code>{_text(cut(meant))}</code></td></tr>"
         for column, found in page.suggestions.items()
         if not page.hides(column)
         for value, meant in found.items()

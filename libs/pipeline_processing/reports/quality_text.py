@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pipeline_processing.quality.verdict import CHECK_STATUSES
-from pipeline_processing.reports.quality_facts import WORDS, asks, does, number, outcome, percent
+from pipeline_processing.reports.quality_facts import WORDS, asks, does, number, outcome, percent, some
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,8 +34,8 @@ def pairs(page: QualityPage) -> Mapping[str, object]:
         "rows": f"{page.rows_in:,} in = {page.rows_out:,} accepted + {page.quarantined:,} in quarantine"
         f" + {page.deduplicated:,} repeated",
         "not data": ", ".join(f"{count:,} {why}" for why, count in page.skipped.items() if count) or None,
-        "missing columns": ", ".join(page.missing) or None,
-        "unread columns": ", ".join(page.unread) or None,
+        "missing columns": some(page.missing) or None,
+        "unread columns": some(page.unread) or None,
         **page.facts,
     }
 
