@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_core.errors import ConfigError
@@ -99,6 +99,7 @@ def test_a_leap_day_that_the_century_does_not_have_is_a_fault() -> None:
     assert [FAULT] == read(column("date", "date", order="MDY", max_year=1999), "2/29/00")
 
 
+@settings(deadline=None)
 @given(
     st.dates(date(1300, 1, 1), date(9999, 12, 30)),
     st.sampled_from(["%m/%d/%Y", "%Y-%m-%d", "%d-%b-%Y", "%Y%m%d", "%B %d, %Y", "%m.%d.%Y"]),

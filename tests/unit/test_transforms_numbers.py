@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_core.errors import ConfigError
@@ -61,6 +61,7 @@ def test_a_text_is_an_integer_or_a_fault(text: str | None, expected: Json) -> No
     assert [expected] == read(INTEGER, text)
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**22), 10**22), st.sampled_from(["{}", "{}.0", " {}", "{:,}", "{:,}.00 "]))
 def test_an_integer_never_wraps(number: int, spelling: str) -> None:
     expected = number if -(2**63) <= number < 2**63 else FAULT
@@ -150,6 +151,7 @@ def test_an_amount_is_a_fault_where_it_is_ambiguous_or_does_not_fit(text: str) -
     assert [FAULT] == read(CENTS, text)
 
 
+@settings(deadline=None)
 @given(st.decimals(min_value=-(10**9), max_value=10**9, places=2), st.booleans())
 def test_an_amount_is_exact(amount: Decimal, brackets: bool) -> None:  # noqa: FBT001 - hypothesis passes it
     text = f"(${-amount:,.2f})" if brackets and amount < 0 else f"{amount:,.2f}"

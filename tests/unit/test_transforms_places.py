@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_core.errors import ConfigError
@@ -46,6 +46,7 @@ def test_a_telephone_number_of_another_region_or_format() -> None:
         planned(column("phone", region="xx"))
 
 
+@settings(deadline=None)
 @given(
     st.from_regex(r"[2-9][0-9]{2}", fullmatch=True),
     st.from_regex(r"[0-9]{3}", fullmatch=True),
@@ -166,6 +167,7 @@ _WORDS = [
 ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(_WORDS), max_size=7))
 def test_a_street_address_twice_is_the_same_as_once(words: list[str]) -> None:
     once = standard_address(" ".join(words))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_core.errors import ConfigError
@@ -58,6 +58,7 @@ def test_a_text_step(step: str, options: Json, text: str | None, expected: str |
 
 
 @pytest.mark.parametrize("step", ["trim", "collapse_spaces", "unicode", "upper", "lower", "title", "digits"])
+@settings(deadline=None)
 @given(text=st.text(max_size=12))
 def test_a_text_step_twice_is_the_same_as_once(step: str, text: str) -> None:
     [once] = read(column(step), text)
@@ -181,12 +182,14 @@ _WORDS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_WORDS, max_size=5))
 def test_a_name_written_twice_is_the_same_as_once(words: list[str]) -> None:
     [once] = read(column("person_name"), " ".join(words))
     assert [once] == read(column("person_name"), once)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(["SMITH", "smith", "Ann", "J.", "J", "MCDONALD", "van", "II", "MACK"]), min_size=1, max_size=4
