@@ -125,7 +125,7 @@ def _trial(compiled: pl.Expr, columns: Mapping[str, pl.DataType], *, boolean: bo
         return f"it reads {', '.join(unknown)}: there is no such column"
     if any(_looks_around(part) for part in _parts(compiled)):
         return "it looks at more than one row"
-    rows = pl.DataFrame({name: [None] * 3 for name in columns}, schema=dict(columns))
+    rows = pl.DataFrame({name: [None] * 3 for name in read}, schema={name: columns[name] for name in read})
     given = rows.select(compiled.alias("given")).schema["given"]
     if boolean and given not in {pl.Boolean(), pl.Null()}:
         return f"it gives {given}, not true or false"
