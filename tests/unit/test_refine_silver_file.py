@@ -63,8 +63,18 @@ def test_rows_are_split_by_partition_nulls_first(tmp_path: Path) -> None:
 
 
 def test_too_many_partitions_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidData, match="more than 200 partitions by n"):
-        written(tmp_path, staged(tmp_path, pl.DataFrame({"n": range(201)})), partition_by=("n",))
+    with pytest.raises(InvalidData, match="more than 256 partitions by n"):
+        written(tmp_path, staged(tmp_path, pl.DataFrame({"n": range(257)})), partition_by=("n",))
+
+
+def test_as_many_partitions_as_may_be_are_one_file_each(tmp_path: Path) -> None:
+    """More than Polars holds open at once: each has rows at the beginning and at the end."""
+    frame = pl.DataFrame({"n": [None, *range(255)] * 40}).with_columns(m=pl.int_range(pl.len()))
+    outputs = written(tmp_path, staged(tmp_path, *[frame] * 3), partition_by=("n",))
+    assert [120] * 256 == [output.rows for output in outputs]
+    assert {None, *map(str, range(255))} == {output.partition["n"] for output in outputs}
+    values = pl.read_parquet(outputs[5].path)["m"].to_list()
+    assert values[:40] == values[40:80] == sorted(values[:40])
 
 
 def test_no_row_is_still_a_file_with_all_columns(tmp_path: Path) -> None:

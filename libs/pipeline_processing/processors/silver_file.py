@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 ROW_GROUP: Final = 65_536
 """Rows of a row group: what a reader, and the last pass itself, holds at once."""
+OPEN_PARTITIONS: Final = 64
+"""Partitions written in one pass. Polars closes the longest idle ones past 128, and opens a second file for each."""
+OPEN_ROWS: Final = 500_000
+"""Rows that the row groups of these partitions hold together while they fill up."""
 COMPRESSION_LEVEL: Final = 1
 """Level 3 saves 3 % of a file and costs a third more to write it."""
-MAX_PARTITIONS: Final = 200
-"""Partitions that one source file may fall into: each is a file, and open while the pass goes on."""
+MAX_PARTITIONS: Final = 256
+"""Partitions that one source file may fall into: each is a file, and each `OPEN_PARTITIONS` are a pass."""
 _PREFIX: Final = 32
 """Characters of a text's bound: Delta Lake's own writers cut there too."""
 
@@ -88,30 +92,44 @@ def _write_split(
     rows: pl.LazyFrame, split_by: Sequence[str], into: Path, shape: Shape
 ) -> dict[str, dict[str, str | None]]:
     """Return the names of the files that were written, with their partitions' values; empty without a row."""
-    partitions = rows.select(split_by).unique().head(MAX_PARTITIONS + 1).collect(engine="streaming")
+    partitions = rows.select(split_by).unique().head(MAX_PARTITIONS + 1).collect(engine="streaming").sort(split_by)
     if partitions.height > MAX_PARTITIONS:
         raise InvalidData(f"its rows fall into more than {MAX_PARTITIONS} partitions by {', '.join(split_by)}")
     found: dict[str, dict[str, str | None]] = {}
 
     def name_of(arguments: FileProviderArgs) -> str:
         values = arguments.partition_keys.select(pl.all().cast(pl.String)).row(0, named=True)
-        name = f"rows-{hashlib.blake2b(orjson.dumps(list(values.values())), digest_size=8).hexdigest()}.parquet"
+        digest = hashlib.blake2b(orjson.dumps(list(values.values())), digest_size=8).hexdigest()
+        name = f"rows-{digest}-{arguments.index_in_partition}.parquet"
         found[name] = values
         return name
 
     target = pl.PartitionBy(
         into, file_path_provider=name_of, key=split_by, include_key=False, approximate_bytes_per_file=None
     )
-    _sink(rows, target, shape)
+    row_group = min(ROW_GROUP, OPEN_ROWS // min(OPEN_PARTITIONS, max(1, partitions.height)))
+    for chosen in partitions.iter_slices(OPEN_PARTITIONS):
+        some = rows if chosen.height == partitions.height else rows.filter(_is_one_of(chosen))
+        _sink(some, target, shape, row_group=row_group)
     return found
 
 
-def _sink(rows: pl.LazyFrame, target: Path | pl.PartitionBy, shape: Shape) -> None:
+def _is_one_of(partitions: pl.DataFrame) -> pl.Expr:
+    """Return whether a row is of one of ``partitions``, by comparisons that the streaming engine knows."""
+    return pl.any_horizontal(
+        pl.all_horizontal(
+            pl.col(name).eq_missing(pl.lit(values[name], dtype)) for name, dtype in partitions.schema.items()
+        )
+        for values in partitions.iter_rows(named=True)
+    )
+
+
+def _sink(rows: pl.LazyFrame, target: Path | pl.PartitionBy, shape: Shape, *, row_group: int = ROW_GROUP) -> None:
     rows.sink_parquet(
         target,
         compression="zstd",
         compression_level=COMPRESSION_LEVEL,
-        row_group_size=ROW_GROUP,
+        row_group_size=row_group,
         statistics=True,
         maintain_order=True,
         metadata=dict(shape.footer),
