@@ -21,7 +21,7 @@ LOADS = {
     "quality/column-completeness": ["Air"],
     "quality/column-validity": ["Air"],
     "schema/enum": ["orders"],
-    "schema/kafka-schema": ["Orders"],
+    "schema/kafka-schema": ["Placed"],
     "schema/table-column": ["tbl"],
     "schema/table-columns-with-partition": ["tbl"],
     "tags/tags": ["payments"],
@@ -30,10 +30,10 @@ LOADS = {
 REFUSED = {
     "all/full-example": [
         "schema.payments.relationships: relationships are not supported",
-        "schema.payments.customProperties.business-key: the custom property business-key is not known",
+        "schema.payments.customProperties.natural-key: the custom property natural-key is not known",
         "schema.payments.properties.payee.relationships: relationships are not supported",
-        "schema.payments.properties.paid_on.customProperties.anonymizationStrategy: the custom property",
-        "schema.payments.properties.country.quality.nullValues.customProperties.FIELD_NAME: the custom property",
+        "schema.payments.properties.paid_on.customProperties.masking: the custom property",
+        "schema.payments.properties.country.quality.nullValues.customProperties.COMPARED: the custom property",
         "slaProperties.latency.element: there is no column 'tab1.paid_on'",
     ],
     "all/postgresql-adventureworks-contract": [
@@ -61,7 +61,7 @@ REFUSED = {
         "support.1: 'noSuchSupportField' was unexpected",
         "team.1: 'noSuchTeamField' was unexpected",
     ],
-    "fundamentals/variables": ["schema.orders.quality.1.query: there is no placeholder ${TARGET_TABLE}"],
+    "fundamentals/variables": ["schema.orders.quality.1.query: there is no placeholder ${WHICH_TABLE}"],
     "quality/column-accuracy": [
         "schema.Air.properties.Value.quality.1.rule: 'between' is not supported",
         "schema.Air.properties.Value.quality.1.customProperties.min: the custom property min is not known",
