@@ -20,7 +20,7 @@ from pipeline_processing.tables.maintenance import vacuum
 from pipeline_processing.tables.plain import PlainTable
 from pipeline_processing.tables.publication import origins_of, tags_of
 from pipeline_processing.tables.publishing import Publication, publish
-from pipeline_processing.tables.rollback import rollback
+from pipeline_processing.tables.rollback import Effect, rollback, undo
 from tables_world import SCHEMA, numbers, origin, rows_of, written
 
 if TYPE_CHECKING:
@@ -309,6 +309,26 @@ async def test_a_rollback_takes_its_rows_out_of_compacted_files(world: World) ->
         source.removeprefix("s3://in/"): record.run for source, record in (await world.ledger()).items()
     }
     assert not (await rollback(world.table, world.store, "r2")).changed
+
+
+async def test_a_rollback_finds_its_rows_in_every_compacted_file(world: World) -> None:
+    for run, day in (("r1", 1), ("r2", 2)):
+        places = {"a": "a1", "b": "a2", "c": "a1" if run == "r1" else "a2"}
+        files = [await world.file(run, source, [day], day=day, agency=agency) for source, agency in places.items()]
+        await world.publish(run, *files, await world.file(run, f"only {run}", [day], day=day))
+    await optimize(world.table, world.rewriter)
+    assert 2 == len((await world.table.snapshot()).files)
+    await rollback(world.table, world.store, "r2", rewriter=world.rewriter)
+    assert [("r1", 1)] * 4 == await world.rows()
+
+
+async def test_a_rollback_gives_no_source_rows_twice(world: World) -> None:
+    """It can not come to that by our own commits: so the run's effect is made up."""
+    old, new = await world.file("r1", "a", [1]), await world.file("r3", "a", [2], day=3)
+    await world.publish("r3", new)
+    effect = Effect("r2", 1, removed={old.path: old})
+    with pytest.raises(ConfigError, match="a later run has published sources that it replaced"):
+        undo(effect, await world.table.snapshot(), where="t")
 
 
 async def test_a_rollback_fails_where_a_later_run_replaced_what_was_compacted(world: World) -> None:

@@ -111,6 +111,7 @@ async def test_a_snapshot_does_not_change_when_the_table_does(store: MemoryStore
     before = await table.snapshot()
     files = dict(before.files)
     await table.commit(adding(await written(store, table.root, "new.parquet"), app="x", remove=list(files)[:1]))
+    assert 3 == (await table.snapshot()).version
     assert (files, 2) == (dict(before.files), before.version)
 
 

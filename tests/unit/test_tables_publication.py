@@ -96,6 +96,17 @@ def test_late_items_are_added_and_those_of_before_are_not_added_twice() -> None:
     assert (["late"], [], ["n"]) == (*paths(decision), list(decision.repeated))
 
 
+def test_a_late_item_of_a_source_stands_beside_the_runs_other_items_of_it() -> None:
+    first, late = file("n1", NEW), file("n2", replace(NEW, item="i2"))
+    decision = decided(table(first, file("o", replace(OLD, item="i3"))), first, late)
+    assert (["n2"], ["o"], ["n1"]) == (*paths(decision), list(decision.repeated))
+
+
+def test_what_stands_beside_a_later_run_is_repeated_and_not_superseded() -> None:
+    decision = decided(table(file("n", NEW), file("l", replace(LATER, item="i3"))), file("n", NEW))
+    assert (["n"], []) == (list(decision.repeated), list(decision.gave_way))
+
+
 def test_what_was_compacted_meanwhile_is_not_added_twice() -> None:
     compacted = file("c", replace(NEW, rows=1), replace(origin("x"), rows=1))
     decision = decided(table(compacted), file("n", NEW), file("late", origin("b", run="r2", day=2)))

@@ -175,7 +175,7 @@ def _outgoing(
     """Return the paths to remove, which of them stay in part, and the origins that go."""
     remove, rewrites, replaced = [], [], []
     for path, origins in live.items():
-        out = [origin for origin in origins if origin.source in going and origin.run != run]
+        out = [one for one in origins if one.source in going and run not in {one.run, one.base}]
         if not out:
             continue
         remove.append(path)
