@@ -34,6 +34,7 @@ SAFE_KEYS: Final = re.compile(
     r"|run|job|lane|queue|bucket|key|prefix|part|host|port|url|address|signal|pid|worker|processor|processors"
     r"|attempt|attempts|outcome|settlement|action|change|number|count|counts|total|rate|limit|concurrency|receivers"
     r"|items|inputs|deliveries|messages|entries|objects|parts|rows|files|batches|requests|bytes|letters|runs|agencies"
+    r"|table|app|version|source|dataset|added|removed|before|after|left|races_lost"
     r"|planned|sent|done|skipped|dead|pending|failed|in_flight|dropped|redriven|released|orphans|stray|findings"
 )
 MASK: Final = "<masked>"

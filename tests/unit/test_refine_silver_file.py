@@ -33,7 +33,7 @@ def shape(**changes: Any) -> Shape:  # noqa: ANN401 - any of its fields
     return Shape(**{**given, **changes})
 
 
-def written(folder: Path, staging: Staging, losers: Any = None, **changes: Any) -> list[Output]:  # noqa: ANN401
+def written(folder: Path, staging: Staging, losers: Any = None, **changes: Any) -> list[Output]:  # noqa: ANN401 - the same
     out = folder / "out"
     out.mkdir()
     return write(staging.scan(losers), out, shape(**changes))

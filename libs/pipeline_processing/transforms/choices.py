@@ -35,7 +35,7 @@ def boolean(options: Mapping[str, Json]) -> SeriesStep:
         said = spelled(texts)
         distinct = said.unique()
         lowered = distinct.str.to_lowercase()
-        value = pl.select(pl.when(lowered.is_in(true)).then(True).when(lowered.is_in(false)).then(False)).to_series()  # noqa: FBT003
+        value = pl.select(pl.when(lowered.is_in(true)).then(True).when(lowered.is_in(false)).then(False)).to_series()  # noqa: FBT003 - values
         read = spread(said, distinct, value)
         return Reading(read, unread(said, read))
 

@@ -112,7 +112,7 @@ def _settle(texts: pl.Series, value: pl.Series, sentinels: str) -> Reading:
         rest = spelled(texts.filter(fault))
         bad = rest.is_not_null()
         if sentinels == "null":
-            bad &= ~(rest.str.contains(_ZEROS) | rest.str.contains(_NEVER)).fill_null(False)  # noqa: FBT003
+            bad &= ~(rest.str.contains(_ZEROS) | rest.str.contains(_NEVER)).fill_null(False)  # noqa: FBT003 - the value to fill in
         fault = fill(fault, fault, bad)
     return Reading(value, fault)
 
@@ -122,7 +122,7 @@ def _without_never(value: pl.Series) -> pl.Series:
     if value.dtype == pl.Time:
         return value
     last = value.dt.year() == _LAST
-    return value.set(last & (value.dt.ordinal_day() == 365), None) if last.any() else value  # noqa: PLR2004
+    return value.set(last & (value.dt.ordinal_day() == 365), None) if last.any() else value  # noqa: PLR2004 - the last day
 
 
 def _dates(texts: pl.Series, *, form: str, end: int) -> pl.Series:
