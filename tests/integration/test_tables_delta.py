@@ -12,6 +12,7 @@ from deltalake import QueryBuilder
 
 from etl_core.aws import AwsClients
 from etl_core.clock import SystemClock
+from etl_core.errors import AccessDenied
 from etl_core.objects.s3 import S3Store
 from pipeline_processing.tables import Change, Edit
 from pipeline_processing.tables.delta import DeltaTable
@@ -61,16 +62,18 @@ async def test_deltalake_and_polars_read_what_was_committed(
         file = await written(store, table.root, f"{number}.parquet", rows, agency=agency)
         await table.commit(adding(file, version=number))
     empty = await written(store, table.root, "none.parquet", [], agency="none")
-    await table.commit(adding(empty, version=9))
+    nowhere = await written(store, table.root, "nowhere.parquet", [{"name": "null", "age": 9}], agency=None)
+    await table.commit(adding(empty, nowhere, version=9))
     options = await clients.storage_options()
     reader = Reader(table.uri, storage_options=options)
-    expected = [("Zoë/é", 2), ("a=b:c", 3), ("p%q", 1), ("x y", 0)]
+    expected = {("Zoë/é", 2), ("a=b:c", 3), ("p%q", 1), ("x y", 0), (None, 9)}
     found = pl.scan_delta(table.uri, storage_options=options).filter(pl.col("age").is_not_null()).collect()
-    assert expected == sorted(found.select("name", "age").iter_rows())
-    assert expected == sorted(found.select("_agency_id", "age").iter_rows())
+    assert expected == {*found.select("_agency_id", "age").iter_rows()}
+    assert [agency or "null" for agency in found["_agency_id"]] == found["name"].to_list()
     query = "select name, age, _agency_id from t where age is not null"
     sql = pl.DataFrame(QueryBuilder().register("t", reader).execute(query).read_all())
-    assert expected == sorted(sql.select("name", "age").iter_rows())
+    assert expected == {*sql.select("_agency_id", "age").iter_rows()}
+    assert [agency or "null" for agency in sql["_agency_id"]] == sql["name"].to_list()
     assert (4, 9) == (reader.version(), reader.transaction_version("gather:r1"))
     filtered = pl.scan_delta(table.uri, storage_options=options).filter(_agency_id="p%q").collect()
     assert ["p%q", None] == filtered["name"].to_list()
@@ -143,3 +146,16 @@ async def test_vacuum_tells_before_it_deletes_and_keeps_what_the_table_needs(
         info.key.removeprefix(table.root) async for info in store.list(table.root) if "_delta_log" not in info.key
     ]
     assert {new.path} == {*(await opened().snapshot()).files}
+
+
+async def test_a_commit_stands_where_its_checkpoint_fails(store: ObjectStore) -> None:
+    async def options() -> dict[str, str]:
+        raise AccessDenied("no credentials for this")
+
+    table = DeltaTable(
+        store, "t", clock=SystemClock(), jitter=lambda: 0.5, nonce=numbers(), options=options, checkpoint_every=1
+    )
+    for number in range(2):
+        answer = await table.commit(adding(await written(store, table.root, f"{number}.parquet"), version=number))
+        assert (number, True) == (answer.version, answer.changed)
+    assert 2 == len((await table.snapshot()).files)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
 
-from etl_core.errors import ConfigError, Transient
+from etl_core.errors import ConfigError, EtlError, Transient
 from etl_core.objects.create import create_once
 from pipeline_processing.tables import Snapshot, Vacuumed
 from pipeline_processing.tables.applying import apply
@@ -131,10 +131,10 @@ class DeltaTable:
         """Write a checkpoint. The commit stands without it, so that a failure is told and no more."""
         if self._options is None:
             return
-        options = await self._options()
         try:
+            options = await self._options()
             await self._in_thread("checkpoint", lambda: _opened(self.uri, options).create_checkpoint())
-        except Transient as error:
+        except EtlError as error:
             log.warning("table.checkpoint_failed", table=self.uri, version=version, error=str(error))
 
     async def _in_thread(self, what: str, work: Callable[[], Answer]) -> Answer:
