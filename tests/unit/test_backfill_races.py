@@ -13,7 +13,7 @@ import pytest
 
 from backfill_world import UPPER, BackfillWorld, Meanwhile, Planned, publish
 from etl_core.errors import ConfigError
-from faulty_store import FaultyStore
+from faulty_store import FaultyStore, Killed
 from pipeline_processing.jobs.backfill import Backfill
 from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver
 from pipeline_processing.processors.silver.care import merge_small
@@ -147,12 +147,14 @@ async def test_a_live_publish_that_falls_into_a_rollback_keeps_its_rows(tmp_path
     await world.put("10/a.csv", (1, "east", "Ann"))
     race = Race(world, "backfill", "live")
     await (await Planned.of(world, race.job("live"), "live-2")).work()
-    seen = set()
+    seen, refused = set(), []
     for at in itertools.count():
         trial = race.again()
         silver = Meanwhile(trial.world.buckets, "silver", at, lambda trial=trial: trial.publish("live"))
-        with suppress(ConfigError):  # refused: the live run has replaced something by then
+        try:
             await take_back("backfill-1", world.destination, trial.world.services(silver), is_dry_run=False)
+        except ConfigError as error:
+            refused.append(str(error))
         if silver.requests <= at:
             break
         rows = await trial.world.rows()
@@ -160,3 +162,26 @@ async def test_a_live_publish_that_falls_into_a_rollback_keeps_its_rows(tmp_path
         assert rows[1:] in ([(3, "west")], [(3, "WEST")])
         seen.add(rows[1])
     assert {(3, "west"), (3, "WEST")} == seen
+    assert any("s3://silver/tables/people had been rolled back by then" in error for error in refused)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_gather_of_a_backfill_may_die_at_any_write_and_is_repeated_to_the_same_end(
+    race: Race, moment: Literal["before", "after"]
+) -> None:
+    await race.publish(race.first)
+    for at in itertools.count(1):
+        trial = race.again()
+
+        def die(number: int, _key: str, *, at: int = at) -> None:
+            if number == at:
+                raise Killed
+
+        silver = FaultyStore(trial.world.buckets, "silver", **{moment: die})
+        with suppress(Killed):
+            await trial.publish(race.second, silver)
+        if silver.writes < at:
+            break
+        await trial.publish(race.second)
+        await trial.check()
+    assert at > 4

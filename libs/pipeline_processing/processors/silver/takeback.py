@@ -13,7 +13,7 @@ from pipeline_processing.tables.publishing import app_of
 from pipeline_processing.tables.rollback import check_there, effect_of, rollback, undo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from etl_core.objects import ObjectStore
     from pipeline_processing.model import Json
@@ -62,15 +62,29 @@ async def take_back(
         )
     if is_dry_run:
         return list(looked.values())
-    done = []
+    done: list[TakenBack] = []
     for which, found in looked.items():
-        if found.state == "to be rolled back":
-            rewriter = rewriter_of(destination, which, services)
-            committed = await rollback(tables[which], store, run, rewriter=rewriter)
-            done.append(replace(found, state="rolled back" if committed.changed else "rolled back before"))
-        else:
+        if found.state != "to be rolled back":
             done.append(found)
+            continue
+        try:
+            committed = await rollback(tables[which], store, run, rewriter=rewriter_of(destination, which, services))
+        except ConfigError as error:
+            raise _halfway(error, done) from error
+        done.append(replace(found, state="rolled back" if committed.changed else "rolled back before"))
     return done
+
+
+def _halfway(error: ConfigError, done: Sequence[TakenBack]) -> ConfigError:
+    """Return what to tell where a publish came between the look and this table's turn."""
+    back = [table.table for table in done if table.state == "rolled back"]
+    if not back:
+        return error
+    return ConfigError(
+        f"{error.what}; {', '.join(back)} had been rolled back by then",
+        where=error.where,
+        way_out="run a backfill of the run's sources: it brings the tables together again",
+    )
 
 
 async def _look(table: Table, store: ObjectStore, run: str) -> TakenBack:
