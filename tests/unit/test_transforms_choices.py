@@ -63,6 +63,12 @@ def test_synonyms_of_a_typed_column_are_replaced_before_it_is_read() -> None:
     assert [0, 12, 5, FAULT] == read(one, "None", "DOZEN", "5", "many")
 
 
+def test_the_enum_of_a_typed_column_is_of_its_values_and_suggests_nothing() -> None:
+    plan = planned(replace(column(kind="integer"), enum=("1", "2")))
+    assert [1, 7] == plan.normalise(batch({"x": ["1.0", "7"]}))["x"].to_list()
+    assert () == plan.suggestions()
+
+
 def test_strangers_are_suggested_to_people_and_not_replaced() -> None:
     plan = planned(STATUS)
     for _ in range(2):

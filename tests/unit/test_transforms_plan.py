@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
@@ -13,7 +14,12 @@ from hypothesis import strategies as st
 from etl_core.errors import ConfigError
 from one_column import batch, column, planned
 from pipeline_processing.contracts.model import LINEAGE, Column, Step, fault
+from pipeline_processing.contracts.steps import STEPS
 from pipeline_processing.transforms.memo import Memo, by_distinct
+
+if TYPE_CHECKING:
+    from pipeline_processing.contracts.model import LogicalType
+    from pipeline_processing.model import Json
 
 MANY = (
     Column("id", "integer", sources=("ID",)),
@@ -134,6 +140,57 @@ def test_a_long_batch_becomes_what_its_rows_become_alone() -> None:
 def test_a_mistake_in_a_step_names_its_column() -> None:
     with pytest.raises(ConfigError, match=r"column 'x'.*needs the option 'length'"):
         planned(column("pad"))
+
+
+@pytest.mark.parametrize(("kind", "step"), [("date", "timestamp"), ("time", "date"), ("number", "boolean")])
+def test_a_step_of_another_type_than_the_columns_is_refused(kind: LogicalType, step: str) -> None:
+    with pytest.raises(ConfigError, match=f"the step '{step}' gives no {kind}"):
+        planned(column(step, kind))
+
+
+def test_an_integer_may_be_an_amount_first() -> None:
+    frame = planned(column("money", "integer")).normalise(batch({"x": ["$1,234", "$1.50"]}))
+    assert [(1234, False), (None, True)] == frame.select("x", fault("type", "x")).rows()
+
+
+OWN: dict[str, dict[str, Json]] = {
+    "null_if": {"values": ["x"]},
+    "pad": {"length": 3},
+    "strip_prefix": {"text": "a"},
+    "strip_suffix": {"text": "a"},
+    "replace": {"pattern": "a+"},
+    "date": {"order": "MDY", "excel": True, "max_year": 2017},
+    "timestamp": {"order": "DMY", "excel": True},
+    "person_name": {"order": "last_first"},
+    "number": {"percent": True},
+}
+KINDS: dict[str, LogicalType] = {
+    "date": "date", "timestamp": "timestamp", "time": "time", "integer": "integer", "number": "number",
+    "money": "number", "boolean": "boolean",
+}  # fmt: skip
+HOSTILE = [
+    "\x00",
+    "1" * 50_000,
+    "," * 50_000,
+    "-" * 9,
+    "9" * 39 + ".99",
+    "\u202e\U0001f600",
+    "1e-400",
+    "%",
+    "(",
+    "+",
+    "\n",
+    "$",
+]
+
+
+@pytest.mark.parametrize("step", STEPS)
+@settings(deadline=None, max_examples=15)
+@given(st.lists(st.one_of(st.none(), st.text(max_size=8), st.sampled_from(HOSTILE)), max_size=9))
+def test_no_text_makes_a_step_fail_or_lose_a_row(step: str, texts: list[str | None]) -> None:
+    one = column(step, KINDS.get(step, "string"), **OWN.get(step, {}))
+    frame = planned(one).normalise(batch({"x": texts}))
+    assert len(texts) == frame.height
 
 
 def test_a_memo_asks_once_a_value_and_forgets_the_oldest() -> None:

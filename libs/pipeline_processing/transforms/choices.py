@@ -61,7 +61,7 @@ class Enum:
 
     def __init__(self, column: Column) -> None:
         self._name, self._hidden = column.name, column.is_classified or column.protection is not None
-        self._allowed = column.enum
+        self._is_counted = bool(column.enum) and column.logical_type == "string"
         self._known = {_fold(spelling): value for spelling, value in column.synonyms.items()}
         self._known |= {_fold(value): value for value in reversed(column.enum)}
         self._strangers: dict[str, int] = {}
@@ -72,7 +72,7 @@ class Enum:
         distinct = texts.unique(maintain_order=True)
         found = [None if text is None else self._match(text) for text in distinct]
         strange = [text for text, value in zip(distinct, found, strict=True) if text is not None and value is None]
-        if strange and self._allowed:
+        if strange and self._is_counted:
             self._count(texts, strange)
         kept = [text if value is None else value for text, value in zip(distinct, found, strict=True)]
         return Reading(spread(texts, distinct, pl.Series(kept, dtype=pl.String)))

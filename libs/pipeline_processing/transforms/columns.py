@@ -48,11 +48,13 @@ _READS: Final[Mapping[str, frozenset[str]]] = {
     "integer": frozenset({"integer"}),
     "number": frozenset({"integer", "number", "money"}),
     "boolean": frozenset({"boolean"}),
-    "date": frozenset({"date", "timestamp"}),
+    "date": frozenset({"date"}),
     "timestamp": frozenset({"timestamp", "date"}),
     "time": frozenset({"time"}),
 }
 """Which steps give a value of a type; a column of the type without one of them gets the step of the type's own name."""
+_MAY_PRECEDE: Final[Mapping[str, frozenset[str]]] = {"integer": frozenset({"number", "money"})}
+"""Steps of another type that a column may have before its own. Not a timestamp for a date: its day would be UTC's."""
 
 
 def published_schema(contract: Contract) -> dict[str, pl.DataType]:
@@ -107,33 +109,44 @@ class ColumnPlan:
 
 def compile_column(column: Column, source: str, null_values: Sequence[str]) -> ColumnPlan:
     """Compile one column that is read from ``source``; ConfigError names a step or an option that is none."""
-    dtype = type_of(column)
+    dtype, steps = type_of(column), _steps_of(column)
+    is_text = column.logical_type == "string"
+    fallible = not is_text or any(step.name in table.FALLIBLE for step in steps)
+    enum = choices.Enum(column) if (column.enum or column.synonyms) else None
+    # Synonyms of a typed column stand for its texts, those of a text column for its values.
+    reads = next((place for place, step in enumerate(steps) if step.name in table.FALLIBLE), len(steps))
+    place = len(steps) if is_text else reads
+    chain = _Chain(nulls=null_values)
+    for step in steps[:place]:
+        chain.add(step, dtype)
+    chain.add_series(enum)
+    for step in steps[place:]:
+        chain.add(step, dtype)
+    return chain.build(column.name, dtype, source, fallible=fallible, enum=enum)
+
+
+def _steps_of(column: Column) -> list[Step]:
+    """Return the column's steps, the one that reads its type among them, each with options that are right."""
     steps = list(column.normalise)
     if column.logical_type != "string" and not any(s.name in _READS[column.logical_type] for s in steps):
         steps.append(Step(column.logical_type))
-    if column.timezone:
-        steps = [_in_zone(step, column.timezone) for step in steps]
     for step in steps:
+        _check_place(step, column)
         for problem in table.problems(step):
             raise ConfigError(problem, where=f"column {column.name!r}")
-    enum = choices.Enum(column) if (column.enum or column.synonyms) else None
-    plan = _Chain(nulls=null_values)
-    placed = enum is None
-    for step in steps:
-        if not placed and step.name in table.FALLIBLE and column.logical_type != "string":
-            plan.add_series(enum)
-            placed = True
-        if step.name in texts.TEXT_STEPS:
-            plan.add_text(texts.TEXT_STEPS[step.name](step.options), costly=step.name in texts.COSTLY)
-        elif step.name in numbers.NUMBER_STEPS:
-            target = pl.Int64() if step.name == "integer" else dtype if dtype.is_decimal() else pl.Float64()
-            plan.add_series(numbers.NUMBER_STEPS[step.name](step.options, target))
-        else:
-            plan.add_series(_SERIES_STEPS[step.name](step.options))
-    if not placed:
-        plan.add_series(enum)
-    fallible = column.logical_type != "string" or any(s.name in table.FALLIBLE for s in steps)
-    return plan.build(column.name, dtype, source, fallible=fallible, enum=enum)
+    return [_in_zone(step, column.timezone) for step in steps] if column.timezone else steps
+
+
+def _check_place(step: Step, column: Column) -> None:
+    kind = column.logical_type
+    if kind == "string" or all(step.name not in names for names in _READS.values()):
+        return
+    if step.name not in _READS[kind] | _MAY_PRECEDE.get(kind, frozenset()):
+        raise ConfigError(
+            f"the step {step.name!r} gives no {kind}",
+            where=f"column {column.name!r}",
+            way_out=f"use one of {', '.join(sorted(_READS[kind]))}",
+        )
 
 
 def _in_zone(step: Step, zone: str) -> Step:
@@ -150,13 +163,24 @@ class _Chain:
         self._tail: list[SeriesStep] = []
         self._fused: list[TextStep] = []
 
-    def add_text(self, step: TextStep, *, costly: bool) -> None:
+    def add(self, step: Step, dtype: pl.DataType) -> None:
+        """Add the step; numbers are read as what the column's type needs."""
+        if step.name in texts.TEXT_STEPS:
+            self._add_text(texts.TEXT_STEPS[step.name](step.options), costly=step.name in texts.COSTLY)
+        elif step.name in numbers.NUMBER_STEPS:
+            target = pl.Int64() if step.name == "integer" else dtype if dtype.is_decimal() else pl.Float64()
+            self.add_series(numbers.NUMBER_STEPS[step.name](step.options, target))
+        else:
+            self.add_series(_SERIES_STEPS[step.name](step.options))
+
+    def _add_text(self, step: TextStep, *, costly: bool) -> None:
         if costly or self._fused or self._tail:
             self._fused.append(step)
         else:
             self._head.append(step)
 
     def add_series(self, step: SeriesStep | None) -> None:
+        """Add a step of Series; None is none."""
         self._flush()
         if step is not None:
             self._tail.append(step)

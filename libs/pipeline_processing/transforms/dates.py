@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Final
-from zoneinfo import available_timezones
 
 import polars as pl
 
@@ -54,8 +53,7 @@ def read_timestamps(options: Mapping[str, Json]) -> SeriesStep:
     A local time that comes twice when clocks are set back is the earlier one; one that never was is a fault.
     """
     zone = option_text(options, "timezone", "UTC")
-    if zone not in available_timezones():
-        raise ConfigError(f"{zone!r} is no time zone", way_out="write one like America/Chicago")
+    _check_zone(zone)
     end = formats.century_end(options)
     own = formats.timestamp_formats(options)
     iso = [] if options.get("strict") and option_texts(options, "formats") else [partial(_iso, zone=zone)]
@@ -65,6 +63,17 @@ def read_timestamps(options: Mapping[str, Json]) -> SeriesStep:
     if options.get("excel"):
         parsers.append(partial(_serial_stamps, zone=zone))
     return _stepping(parsers, pl.Datetime("us", "UTC"), option_text(options, "sentinels", "fault"))
+
+
+def _check_zone(zone: str) -> None:
+    """Ask the engine, which brings its own tz database; the machine may have none."""
+    wrong = ConfigError(f"{zone!r} is no time zone", way_out="write one like America/Chicago")
+    if not zone:
+        raise wrong
+    try:
+        pl.Series([None], dtype=pl.Datetime("us")).dt.replace_time_zone(zone)
+    except pl.exceptions.PolarsError as error:
+        raise wrong from error
 
 
 def read_times(options: Mapping[str, Json]) -> SeriesStep:

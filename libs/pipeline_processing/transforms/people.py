@@ -36,6 +36,8 @@ _MAC: Final = frozenset(
     }
 )  # fmt: skip
 """Names where a capital follows Mac: by list, since Macy, Mack, Macias and Machado are written otherwise."""
+_LONGEST: Final = 500
+"""Characters; what is longer is no name, and only its blanks are collapsed."""
 _SPACES: Final = re.compile(r"\s+")
 _QUOTES: Final = str.maketrans({"\u2019": "'", "\u2018": "'", "`": "'", "\u00b4": "'", "\u02bc": "'"})
 _PIECES: Final = re.compile(r"([-'.])")
@@ -107,6 +109,8 @@ def _plain(names: pl.Series, *, turned: bool, part: str) -> pl.Series:
 def write(text: str, *, turned: bool, part: str = "full", case: str = "title") -> str | None:
     """Return one name as it is to be written; None where nothing is left of it."""
     clean = _SPACES.sub(" ", text.translate(_QUOTES)).strip(" ,;")
+    if len(clean) > _LONGEST:
+        return clean
     if part == "full" and not turned:
         words = _words(clean, case)
     else:
@@ -122,9 +126,11 @@ def split(clean: str, *, turned: bool) -> Name:
     """Take a name apart; ``turned`` says that the last name stands first, with or without a comma after it."""
     groups = [group.split() for group in clean.split(",")]
     suffix = ""
+    left = sum(map(len, groups))
     for group in reversed(groups):
-        while len(group) + sum(map(len, groups)) > len(group) + 1 and group and _is_suffix(group[-1]):
+        while left > 1 and group and _is_suffix(group[-1]):
             suffix = _suffix(group.pop()) + (f" {suffix}" if suffix else "")
+            left -= 1
     groups = [group for group in groups if group]
     if not groups:
         return Name("", "", "", suffix)

@@ -33,6 +33,8 @@ _CODES: Final = {
 _SPACES: Final = re.compile(r"[\s,]+")
 _POST_BOX: Final = re.compile(r"^(?:P\.? ?O\.?|POST OFFICE) ?BOX\b ?#?")
 _PASSES: Final = 5
+_LONGEST: Final = 500
+"""Characters; what is longer is no street line."""
 _DOTS: Final = re.compile(r"(?<=[A-Z])\.(?=\s|$|[A-Z]\b)|(?<=\d)\.(?=\s|$)")
 
 
@@ -65,6 +67,8 @@ def standard_address(text: str) -> str:
     Done again until nothing changes, so that a line that is standard already stays as it is.
     """
     line = text
+    if len(text) > _LONGEST:
+        return _SPACES.sub(" ", text.upper()).strip()
     for _ in range(_PASSES):
         before, line = line, _abbreviated(line)
         if line == before:
