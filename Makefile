@@ -10,7 +10,7 @@ ENDPOINT := services/pipeline_local/launcher/requirements.txt
 SHELL  := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock setup setup-dev format lint types imports package clean
+.PHONY: help demo test check bench browser lock setup setup-dev format lint types imports package clean
 
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "; print "make TARGET\n"} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,10 @@ imports: setup-dev ## Check who imports whom (import-linter)
 
 package: setup-dev ## Build the wheel and check that it holds every package
 	$(BIN)/python tests/architecture/wheel_contents.py
+
+browser: ## Install Debian's Chromium, which one test draws a page with; where it can not be had that test is skipped
+	@command -v chromium > /dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium; } > /dev/null 2>&1 \
+	  || echo "no Chromium can be had here: the test that draws a page will be skipped"
 
 bench: setup-dev ## Measure throughput and memory; prints a table (not a test)
 	$(BIN)/python -m tests.bench
