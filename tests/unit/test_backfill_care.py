@@ -152,6 +152,8 @@ async def test_what_a_vacuum_keeps_can_still_be_rolled_back_to(old: BackfillWorl
 async def test_less_than_a_week_is_kept_only_by_those_who_know(old: BackfillWorld) -> None:
     with pytest.raises(ConfigError, match="shorter than 7 days"):
         await vacuumed(old, "--retention", "1h", "--yes")
+    with pytest.raises(ConfigError, match="shorter than 7 days"):
+        TableJob("vacuum", vacuum.parser, vacuum.asked, old.services().settings).parse([*TABLES, "--retention", "1h"])
     assert 4 == await data_files(old)
     assert 1 == (await vacuumed(old, "--retention", "1h", "--i-know"))["people"]
     await old.clock.sleep(timedelta(hours=2))

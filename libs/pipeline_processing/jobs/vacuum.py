@@ -44,6 +44,7 @@ def parser() -> Parser:
 
 async def work(options: argparse.Namespace, destination: Destination, services: ServiceHandler) -> list[str]:
     """Return a line a table."""
+    _check(options)
     from pipeline_processing.processors.silver.care import Retention, sweep  # noqa: PLC0415 - discovery stays light
 
     retention = Retention(options.retention, not options.yes, options.orphans, options.i_know)
@@ -61,6 +62,7 @@ def definition() -> Job:
 
 def asked(options: argparse.Namespace) -> dict[str, Json]:
     """Return what is to be done to each table."""
+    _check(options)
     return {
         "retention_seconds": options.retention.total_seconds(),
         "dry_run": not options.yes,
@@ -72,6 +74,13 @@ def asked(options: argparse.Namespace) -> dict[str, Json]:
 def main(argv: Sequence[str]) -> int:
     """Run in this process; return an exit code."""
     return care(parser().parse_args(argv), work)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """ConfigError before any table is looked for."""
+    from pipeline_processing.tables.maintenance import check_retention  # noqa: PLC0415 - discovery stays light
+
+    check_retention(options.retention, is_short_allowed=options.i_know)
 
 
 def _retention(text: str) -> timedelta:

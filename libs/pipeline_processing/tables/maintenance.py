@@ -26,10 +26,15 @@ async def vacuum(
 
     Less than `RETENTION` is a ConfigError unless ``is_short_allowed``: readers at work fail, and a rollback does.
     """
+    check_retention(older_than, is_short_allowed=is_short_allowed)
+    return await table.vacuum(older_than=older_than, is_dry_run=is_dry_run, include_unknown=include_unknown)
+
+
+def check_retention(older_than: timedelta, *, is_short_allowed: bool) -> None:
+    """ConfigError for less than `RETENTION`, unless that is meant."""
     if older_than < RETENTION and not is_short_allowed:
         raise ConfigError(
             f"{older_than} is shorter than {RETENTION.days} days: readers at work and rollbacks need what it deletes",
             where="vacuum",
             way_out="keep more, or say that shorter is meant",
         )
-    return await table.vacuum(older_than=older_than, is_dry_run=is_dry_run, include_unknown=include_unknown)
