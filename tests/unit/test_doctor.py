@@ -70,6 +70,7 @@ async def test_a_safe_deployment_is_well_and_nothing_is_left_behind() -> None:
         "control": "ok",
         "source": "ok",
         "destination": "ok",
+        "silver": "skipped",
         "live": "ok",
         "live dead letters": "ok",
         "backfill": "skipped",
@@ -80,6 +81,14 @@ async def test_a_safe_deployment_is_well_and_nothing_is_left_behind() -> None:
     assert "destination: may list; not tried: writing, reading (it is empty)" == checks["destination"].message
     assert "live: may count, extend, delete; not tried: send, receive; 0 waiting" in checks["live"].message
     assert [] == await world.keys()
+
+
+async def test_the_bucket_of_the_tables_is_tried_like_the_control_bucket() -> None:
+    world = World(silver_bucket="silver")
+    world.buckets.create("silver")
+    checks = await world.examine()
+    assert "silver: may list, create, create once, compare, set, read, delete" == checks["silver"].message
+    assert [] == [info.key async for info in world.buckets.store("silver").list()]
 
 
 class ReplacingStore(MemoryStore):

@@ -52,7 +52,7 @@ class Request:
     """Source and destination, by what the settings call them."""
 
 
-SUBJECTS: Final = ("control", "source", "destination", "live", "backfill", "database")
+SUBJECTS: Final = ("control", "source", "destination", "silver", "live", "backfill", "database")
 
 
 class _Denied(Exception):  # noqa: N818 - never leaves this module
@@ -72,15 +72,16 @@ async def examine(
     registry: Registry | None = None,
 ) -> list[Check]:
     """Look at everything, at once; never raises for what it finds. ``connect`` finds region and credentials first."""
-    registry = registry or discover()
+    registry, settings = registry or discover(), services.settings
     aws = await _guarded("aws", lambda: _connect(connect), request) if connect else []
     if any(check.state != "ok" for check in aws):
         needing = [subject for subject in SUBJECTS if subject not in {"database", *request.without}]
         aws += [Check(subject, "skipped", "not looked at: AWS can not be used") for subject in needing]
     looks: dict[str, Callable[[], Awaitable[list[Check]]]] = {
-        "control": lambda: _control(services, nonce()),
+        "control": lambda: _conditional("control", services.control, probe(settings.control_prefix, nonce())),
         "source": lambda: _bucket(services, "source", request.buckets.get("source")),
         "destination": lambda: _bucket(services, "destination", request.buckets.get("destination")),
+        "silver": lambda: _silver(services, nonce()),
         "live": lambda: _lane(services, "live"),
         "backfill": lambda: _lane(services, "backfill"),
         "database": lambda: _database(services),
@@ -119,10 +120,17 @@ async def _connect(connect: Callable[[], Awaitable[str]] | None) -> list[Check]:
     return [Check("aws", "ok", await connect())] if connect else []
 
 
-async def _control(services: ServiceHandler, nonce: str) -> list[Check]:
+async def _silver(services: ServiceHandler, nonce: str) -> list[Check]:
+    """Look at the tables' bucket as at the control bucket: a commit is one object that is created once."""
+    bucket, prefix = services.settings.silver_bucket, services.settings.silver_prefix
+    if not bucket:
+        message = "no silver bucket: bronze_to_silver needs --silver-bucket"
+        return [Check("silver", "skipped", message, "set PIPELINE_SILVER_BUCKET where there are tables")]
+    return await _conditional("silver", services.store(bucket), probe(prefix, nonce))
+
+
+async def _conditional(subject: str, store: ObjectStore, key: str) -> list[Check]:
     """Really write: that creation happens once is what the whole product rests on (laws 3 and 4)."""
-    store = services.control
-    key = probe(services.settings.control_prefix, nonce)
     allowed: list[str] = []
     await _try("list", lambda: _first_key(store), allowed)
     etag = await _try("create", lambda: store.put_if_absent(key, b"1"), allowed)
@@ -138,9 +146,9 @@ async def _control(services: ServiceHandler, nonce: str) -> list[Check]:
     finally:
         await _try("delete", lambda: _delete(store, key), allowed)
     if broken:
-        way_out = "use a store that honours conditional writes, as S3 does: without them two workers both win an item"
-        return [Check("control", "unsafe", f"{store.bucket} does not {' nor '.join(broken)}", way_out)]
-    return [Check("control", "ok", f"{store.bucket}: may {', '.join(allowed)}")]
+        way_out = "use a store that honours conditional writes, as S3 does: without them two writers both win"
+        return [Check(subject, "unsafe", f"{store.bucket} does not {' nor '.join(broken)}", way_out)]
+    return [Check(subject, "ok", f"{store.bucket}: may {', '.join(allowed)}")]
 
 
 async def _bucket(services: ServiceHandler, subject: str, bucket: str | None) -> list[Check]:
