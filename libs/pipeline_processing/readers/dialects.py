@@ -86,7 +86,7 @@ def look(
     skip = 0
     notes: list[str] = []
     delimiter = form.delimiter
-    if match := _SEPARATOR_LINE.match(head):
+    if (match := _SEPARATOR_LINE.match(head)) and match.group(1).isascii():
         delimiter = delimiter or match.group(1)
         skip = 1
         notes.append("the first line names the delimiter")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError
@@ -29,7 +30,8 @@ _ASCII: Final = bytes(range(128))
 _SHARE_OF_ZEROS: Final = 0.7
 _ZEROS_LOOKED_AT: Final = 4096
 _THROUGH: Final = "surrogatepass"
-_ESCAPE: Final = "surrogateescape"
+_LOW: Final = 0xDC00
+_KEPT: Final = re.compile("([\udc00-\udcff]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,7 @@ class Transcoder:
         self._stream = stream
         self._name = encoding.name or "utf-8"
         self._skip = len(encoding.mark)
-        self._errors = errors_of(self._name)
-        self._decoder = codecs.getincrementaldecoder(self._name)(self._errors)
+        self._decoder = codecs.getincrementaldecoder(self._name)(KEPT_BYTES)
 
     def read(self, size: int) -> bytes:
         """Return about ``size`` bytes of UTF-8; lone surrogates and undecodable bytes are encoded surrogates."""
@@ -108,11 +109,7 @@ class Transcoder:
             self._skip -= skip
             if text := self._decoder.decode(piece[skip:]):
                 return text.encode("utf-8", _THROUGH)
-        try:
-            return self._decoder.decode(b"", final=True).encode("utf-8", _THROUGH)
-        except UnicodeDecodeError:  # half a character at the very end
-            self._decoder.reset()
-            return "\udcff".encode("utf-8", _THROUGH)
+        return self._decoder.decode(b"", final=True).encode("utf-8", _THROUGH)
 
     def close(self) -> None:
         """Let the file go."""
@@ -120,13 +117,28 @@ class Transcoder:
 
 
 def restore(raw: bytes, name: str) -> bytes:
-    """Return ``raw``, which a `Transcoder` made, as it stood in the file."""
-    return raw.decode("utf-8", _THROUGH).encode(name, errors_of(name))
+    """Return ``raw``, which a `Transcoder` made and which may be cut anywhere, as it stood in the file."""
+    return to_bytes(codecs.getincrementaldecoder("utf-8")(_THROUGH).decode(raw), name)
 
 
-def errors_of(name: str) -> str:
-    """Return how undecodable input of encoding ``name`` is carried along."""
-    return _THROUGH if codecs.lookup(name).name.startswith(("utf-16", "utf-32")) else _ESCAPE
+def to_bytes(text: str, name: str) -> bytes:
+    """Return the bytes of encoding ``name`` that ``text`` was decoded from with `KEPT_BYTES`."""
+    parts = _KEPT.split(text)
+    made = [part.encode(name, _THROUGH) for part in parts[0::2]]
+    kept = [bytes(ord(letter) - _LOW for letter in part) for part in parts[1::2]]
+    return b"".join(piece for pair in zip_longest(made, kept, fillvalue=b"") for piece in pair)
+
+
+def _keep_bytes(error: UnicodeError) -> tuple[str, int]:
+    """Carry each byte that is no character as one low surrogate: Python's own handler does so for UTF-8 alone."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "".join(chr(_LOW + byte) for byte in error.object[error.start : error.end]), error.end
+
+
+KEPT_BYTES: Final = "pipeline_processing.kept_bytes"
+"""Name of an error handler of decoders: bytes of no character become low surrogates, which no valid text has."""
+codecs.register_error(KEPT_BYTES, _keep_bytes)
 
 
 def _is_utf8(data: bytes) -> bool:

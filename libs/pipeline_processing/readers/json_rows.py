@@ -10,7 +10,7 @@ from etl_core.errors import InvalidData
 from pipeline_processing.readers import RAW_LIMIT, Batch, Dialect
 from pipeline_processing.readers.assembling import Assembler, Counts
 from pipeline_processing.readers.dialects import COLUMNS_LIMIT, unique_names
-from pipeline_processing.readers.encodings import detect, errors_of
+from pipeline_processing.readers.encodings import KEPT_BYTES, detect, to_bytes
 from pipeline_processing.readers.framing import RECORD_LIMIT
 from pipeline_processing.readers.json_text import JsonText, Record
 from pipeline_processing.readers.json_values import BadRecordError, cell, keys, read_object
@@ -150,22 +150,19 @@ class JsonRows:
 
     def _raw(self, text: str) -> bytes:
         name = self._encoding.name or "utf-8"
-        return text[:RAW_LIMIT].encode(name, errors_of(name))
+        return to_bytes(text[:RAW_LIMIT], name)
 
     def _texts(self, source: Source) -> Iterator[str]:
         """Yield the decoded text; bytes of no character come as lone surrogates."""
         name = self._encoding.name or "utf-8"
-        decoder = codecs.getincrementaldecoder(name)(errors_of(name))
+        decoder = codecs.getincrementaldecoder(name)(KEPT_BYTES)
         skip = len(self._encoding.mark)
         while piece := source.read(_PIECE):
             text = decoder.decode(piece[skip:])
             skip = 0
             if text:
                 yield text
-        try:
-            yield decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            yield "\udcff"
+        yield decoder.decode(b"", final=True)
 
     def _records(self, source: Source) -> Iterator[Record]:
         if self._has_lines:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import polars as pl
 
-from etl_core.errors import ConfigError, InvalidData
+from etl_core.errors import InvalidData
 from pipeline_processing.readers import BATCH_BYTES, BATCH_ROWS, LINE, Batch, Dialect
 from pipeline_processing.readers.assembling import Counts, Tidy, cut, number
-from pipeline_processing.readers.dialects import COLUMNS_LIMIT, find_header, unique_names
-from pipeline_processing.readers.guarded import reading
+from pipeline_processing.readers.cells import read_sheet, read_sheet_apart
+from pipeline_processing.readers.dialects import find_header, unique_names
 from pipeline_processing.readers.merged_cells import join_groups, spans_of
-from pipeline_processing.readers.office_guard import CELLS_LIMIT, check_xls, check_xlsx
+from pipeline_processing.readers.office_guard import check_xls, check_xlsx
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from pipeline_processing.contracts.model import Format
     from pipeline_processing.readers.origins import Origin
@@ -38,10 +37,11 @@ class SheetRows:
         self, origin: Origin, form: Format, kind: str, *, columns: Sequence[str], expected: Collection[str]
     ) -> None:
         self._origin = origin
+        self._kind = kind
         self._counts = Counts()
         notes = [*origin.notes]
         book = check_xlsx(origin.path, origin.name) if kind == "xlsx" else check_xls(origin.path, origin.name)
-        self._sheet, self._frame = _load(origin.path, origin.name, form, notes)
+        self._sheet, self._frame = self._load(form, notes)
         self._spans = spans_of(book.merged.get(self._sheet, ()))
         if errors := book.errors.get(self._sheet, 0):
             notes.append(f"{errors} cell{'s' if errors > 1 else ''} with an error (#REF! and the like) read as empty")
@@ -50,7 +50,6 @@ class SheetRows:
         self._header, more = unique_names(header)
         self._given = tuple(header) if self._header_line else None
         self._notes = (*notes, *more)
-        self._kind = kind
         self._tidy = Tidy(form, self._header)
 
     @property
@@ -94,6 +93,14 @@ class SheetRows:
             batch = number(kept, (), given)
             given += kept.height
             yield from cut(batch, self._header)
+
+    def _load(self, form: Format, notes: list[str]) -> tuple[str, pl.DataFrame]:
+        """Return the chosen sheet's name and its cells. The old format is read apart: it can make calamine crash."""
+        read = read_sheet if self._kind == "xlsx" else read_sheet_apart
+        cells = read(self._origin.path, self._origin.name, form.sheet)
+        if cells.others:
+            notes.append(f"sheets not read: {', '.join(cells.others[:10])}")
+        return cells.sheet, cells.frame
 
     def _only_data(self, frame: pl.DataFrame) -> pl.DataFrame:
         frame = self._tidy.nulls(frame)
@@ -159,43 +166,3 @@ class SheetRows:
 def _iso(cells: pl.Expr) -> pl.Expr:
     """Return moments as ISO 8601: calamine writes a space before the time, and a time as one of day 0."""
     return cells.str.replace(_TIME, "$1").str.replace(_MIDNIGHT, "$1").str.replace(_MOMENT, "${1}T$2")
-
-
-def _load(path: Path, name: str, form: Format, notes: list[str]) -> tuple[str, pl.DataFrame]:
-    """Return the chosen sheet's name and its cells as texts, from its first row on."""
-    import fastexcel  # noqa: PLC0415 - costs 50 ms, and most files are no workbooks
-
-    with reading(name, "a workbook", fastexcel.FastExcelError):
-        book = fastexcel.read_excel(path.read_bytes())  # by a path it would believe the extension
-        names: list[str] = list(book.sheet_names)
-        if not names:
-            raise InvalidData(f"{name}: a workbook without sheets")
-        for sheet in _choices(names, form.sheet, name):
-            frame = _cells(book, sheet, name)
-            if frame.width:
-                if others := [other for other in names if other != sheet]:
-                    notes.append(f"sheets not read: {', '.join(others[:10])}")
-                return sheet, frame
-    raise InvalidData(f"{name}: the sheet is empty" if form.sheet is not None else f"{name}: the file is empty")
-
-
-def _choices(names: list[str], wanted: str | int | None, name: str) -> list[str]:
-    """Return the sheets to try: the wanted one, by name or by number from 1; else all, for the first that has cells."""
-    if wanted is None:
-        return names
-    if isinstance(wanted, int) and 1 <= wanted <= len(names):
-        return [names[wanted - 1]]
-    if wanted in names:
-        return [str(wanted)]
-    shown = ", ".join(names[:10])
-    raise ConfigError(f"no sheet {wanted} in {name}", where="format", way_out=f"it has {shown}")
-
-
-def _cells(book: Any, sheet: str, name: str) -> pl.DataFrame:  # noqa: ANN401 - fastexcel is not typed
-    loaded = book.load_sheet(sheet, header_row=None, skip_rows=0, dtypes="string")
-    if loaded.width > COLUMNS_LIMIT:
-        raise InvalidData(f"{name}: {loaded.width} columns; at most {COLUMNS_LIMIT}")
-    if loaded.width * loaded.height > CELLS_LIMIT:
-        raise InvalidData(f"{name}: a sheet of {loaded.width} by {loaded.height} cells; at most {CELLS_LIMIT}")
-    frame: pl.DataFrame = loaded.to_polars()
-    return frame

@@ -233,13 +233,13 @@ class _Member:
             raise InvalidData(f"{name}: {member.file_size} bytes in {packed}: unpacks like a bomb")
         try:
             self._file = archive.open(member)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError) as error:
             raise InvalidData(f"{name}: a zip that can not be unpacked") from error
 
     def read(self, size: int) -> bytes:
         try:
             return self._file.read(size)
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
             raise InvalidData(f"{self._name}: zip data that are damaged or end too early") from error
 
     def close(self) -> None:

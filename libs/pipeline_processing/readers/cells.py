@@ -1,0 +1,115 @@
+"""The cells of one sheet as texts, by calamine: in this process, or in one of its own that may crash.
+
+`python -m pipeline_processing.readers.cells FILE NAME SHEET TARGET` is that process.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from etl_core.errors import ConfigError, InvalidData
+from pipeline_processing.readers.dialects import COLUMNS_LIMIT
+from pipeline_processing.readers.guarded import reading
+from pipeline_processing.readers.office_guard import CELLS_LIMIT
+
+ADDRESS_SPACE: Final = 2 * 1024**3
+SECONDS: Final = 300
+_WHAT: Final = "a workbook"
+
+
+@dataclass(frozen=True, slots=True)
+class SheetCells:
+    """``frame`` holds the sheet from its first row on; ``others`` are the workbook's other sheets."""
+
+    sheet: str
+    others: tuple[str, ...]
+    frame: pl.DataFrame
+
+
+def read_sheet(path: Path, name: str, wanted: str | int | None) -> SheetCells:
+    """Return the wanted sheet's cells, by its name or its number from 1; else those of the first that has any.
+
+    ``name`` is the file's for messages. Raises InvalidData, and ConfigError where there is no such sheet.
+    """
+    import fastexcel  # noqa: PLC0415 - costs 50 ms, and most files are no workbooks
+
+    with reading(name, _WHAT, fastexcel.FastExcelError):
+        book = fastexcel.read_excel(path.read_bytes())  # by a path it would believe the extension
+        names: list[str] = list(book.sheet_names)
+        if not names:
+            raise InvalidData(f"{name}: a workbook without sheets")
+        for sheet in _choices(names, wanted, name):
+            frame = _cells(book, sheet, name)
+            if frame.width:
+                return SheetCells(sheet, tuple(other for other in names if other != sheet), frame)
+    raise InvalidData(f"{name}: the sheet is empty" if wanted is not None else f"{name}: the file is empty")
+
+
+def read_sheet_apart(path: Path, name: str, wanted: str | int | None) -> SheetCells:
+    """Do the same in a process whose memory and time are limited; InvalidData where it does not come through."""
+    with tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
+        target = Path(folder) / "cells.arrow"
+        command = [sys.executable, "-m", __name__, str(path), name, json.dumps(wanted), str(target)]
+        try:
+            child = subprocess.run(command, capture_output=True, check=False, timeout=SECONDS)  # noqa: S603 - our own module
+            answer = json.loads(child.stdout)
+        except (subprocess.TimeoutExpired, ValueError) as error:
+            raise InvalidData(f"{name}: {_WHAT} that can not be read") from error
+        if "invalid" in answer:
+            raise InvalidData(answer["invalid"])
+        if "config" in answer:
+            raise ConfigError(answer["config"], where="format", way_out=answer["way_out"])
+        frame = pl.read_ipc(target)
+    return SheetCells(answer["sheet"], tuple(answer["others"]), frame)
+
+
+def _choices(names: list[str], wanted: str | int | None, name: str) -> list[str]:
+    if wanted is None:
+        return names
+    if isinstance(wanted, int) and 1 <= wanted <= len(names):
+        return [names[wanted - 1]]
+    if wanted in names:
+        return [str(wanted)]
+    shown = ", ".join(names[:10])
+    raise ConfigError(f"no sheet {wanted} in {name}", where="format", way_out=f"it has {shown}")
+
+
+def _cells(book: Any, sheet: str, name: str) -> pl.DataFrame:  # noqa: ANN401 - fastexcel is not typed
+    loaded = book.load_sheet(sheet, header_row=None, skip_rows=0, dtypes="string")
+    if loaded.width > COLUMNS_LIMIT:
+        raise InvalidData(f"{name}: {loaded.width} columns; at most {COLUMNS_LIMIT}")
+    if loaded.width * loaded.height > CELLS_LIMIT:
+        raise InvalidData(f"{name}: a sheet of {loaded.width} by {loaded.height} cells; at most {CELLS_LIMIT}")
+    frame: pl.DataFrame = loaded.to_polars()
+    return frame
+
+
+def main(argv: list[str]) -> int:
+    """Write the cells of one sheet to a file, and print which it was; or what is wrong."""
+    path, name, wanted, target = argv
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        cells = read_sheet(Path(path), name, json.loads(wanted))
+    except InvalidData as error:
+        answer: dict[str, Any] = {"invalid": str(error)}
+    except ConfigError as error:
+        answer = {"config": error.what, "way_out": error.way_out}
+    else:
+        cells.frame.write_ipc(target)
+        answer = {"sheet": cells.sheet, "others": cells.others}
+    sys.stdout.write(json.dumps(answer))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
