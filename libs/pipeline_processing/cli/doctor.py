@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="pipeline-processing doctor",
         description="Check the settings, reach each service, try what may be done there, and refuse unsafe sets.",
-        epilog="It writes an object of its own into the control and the silver bucket, and removes it; it touches no message.",
+        epilog="It writes an object into the control and the silver bucket, and removes it; it touches no message.",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     parser.add_argument(
