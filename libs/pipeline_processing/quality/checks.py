@@ -54,7 +54,8 @@ def compile_checks(contract: Contract, *, missing: Collection[str] = (), today: 
     ConfigError, of all faults at once, for expressions, patterns and limits that do not compile, and for a check that
     has a column's name.
     """
-    check_all(*(lambda check=check: _refuse(check, contract, today) for check in contract.checks))
+    names = frozenset(column.name for column in contract.columns)
+    check_all(*(lambda check=check: _refuse(check, contract, names, today) for check in contract.checks))
     return Checks(contract, frozenset(missing), today)
 
 
@@ -248,9 +249,8 @@ class Checks:
         return _length(kept)
 
 
-def _refuse(check: Check, contract: Contract, today: date) -> None:
+def _refuse(check: Check, contract: Contract, names: frozenset[str], today: date) -> None:
     where = f"{contract.id} {contract.version}, check {check.name}"
-    names = {column.name for column in contract.columns}
     if check.name in names or check.name.startswith(("_", "?", "^", "*")):
         what = "a check must not have a column's name, nor begin with _ ? ^ or *"
         raise ConfigError(what, where=where, way_out="give it another name")

@@ -45,7 +45,9 @@ def refuse(check: Check, contract: Contract, *, today: date) -> None:
     if check.kind == "metric" and metric_of(check) not in _METRICS:
         raise ConfigError(f"unknown metric {metric_of(check)!r}", where=where, way_out=f"use {', '.join(_METRICS)}")
     if check.kind == "freshness" and (
-        check.column is None or check.threshold is None or not schema(contract)[check.column].is_temporal()
+        check.column is None
+        or check.threshold is None
+        or not schema(contract, {check.column})[check.column].is_temporal()
     ):
         raise ConfigError("freshness needs a column of dates or timestamps, and a threshold", where=where)
     if check.kind == "sql":

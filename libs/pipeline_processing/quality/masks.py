@@ -16,7 +16,7 @@ from etl_core.errors import ConfigError
 from pipeline_processing.contracts.model import fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from pipeline_processing.contracts.model import Check, Column, Contract
     from pipeline_processing.model import Json
@@ -40,9 +40,10 @@ def mask(check: Check, contract: Contract, *, today: date) -> pl.Expr:
 def refuse(check: Check, contract: Contract, *, today: date) -> None:
     """Raise ConfigError where the mask of ``check`` does not compile or can not run on the contract's types."""
     expr = mask(check, contract, today=today)
-    faults = {fault(kind, column.name): pl.Boolean() for column in contract.columns for kind in ("type", "lookup")}
+    read = frozenset(expr.meta.root_names())
+    faults = {fault(kind, check.column or ""): pl.Boolean() for kind in ("type", "lookup")}
     try:
-        pl.DataFrame(schema={**schema(contract), **faults}).select(expr)
+        pl.DataFrame(schema={**schema(contract, read), **faults}).select(expr)
     except pl.exceptions.PolarsError as error:
         raise _wrong(check, contract, f"can not run: {_first_line(error)}", "look at the column's type") from error
 
@@ -79,9 +80,10 @@ def condition(check: Check, contract: Contract, *, today: date) -> pl.Expr:
     bare = _QUOTED.sub("", text)
     if _OVER.search(bare):
         raise _wrong(check, contract, "is a window over other rows", "use a unique, overlap or sql check")
-    probe = pl.DataFrame(schema=schema(contract)).clear(3)
     try:
         expr = pl.sql_expr(with_today(text, today, where=_where(check, contract)))
+        types = schema(contract, frozenset(expr.meta.root_names()))
+        probe = pl.DataFrame(schema={**types, "?": pl.Boolean()}).clear(3)
         found = probe.select(expr.alias(check.name)).get_column(check.name)
     except pl.exceptions.PolarsError as error:
         raise _wrong(check, contract, f"can not be read: {_first_line(error)}", "write one SQL condition") from error
@@ -99,9 +101,9 @@ def with_today(sql: str, today: date, *, where: str = "") -> str:
     return _QUOTED_OR_TODAY.sub(lambda match: match[1] or f"DATE '{today.isoformat()}'", sql)
 
 
-def schema(contract: Contract) -> dict[str, pl.DataType]:
-    """Return the types that the contract's columns have in a frame, as far as SQL can tell them apart."""
-    return {column.name: _dtype(column) for column in contract.columns}
+def schema(contract: Contract, names: Collection[str] | None = None) -> dict[str, pl.DataType]:
+    """Return the types that the contract's columns, or those of them in ``names``, have before protection."""
+    return {column.name: _dtype(column) for column in contract.columns if names is None or column.name in names}
 
 
 def _dtype(column: Column) -> pl.DataType:  # noqa: PLR0911 - one return a type
