@@ -144,13 +144,26 @@ def test_a_lookup_may_read_a_derived_column_and_be_read_by_one() -> None:
     assert ["FIRST"] == make(shout, rows(n=["3"]), unit, half, references={"units": UNITS})
 
 
+@pytest.mark.parametrize("numbers", [["1.0", " 2"], [1.0, 2.0], [1, 2]])
+def test_a_references_key_is_read_as_our_column_is(numbers: list[Json]) -> None:
+    table = pl.DataFrame({"number": numbers, "name": ["First", "Second"]})
+    assert ["Second", None] == make(UNIT, rows(n=["2", None]), references={"units": table})
+
+
+@pytest.mark.parametrize("numbers", [["1", "x"], [1.0, 1.5]])
+def test_a_references_key_that_is_not_of_our_columns_type_is_refused(numbers: list[Json]) -> None:
+    table = pl.DataFrame({"number": numbers, "name": ["First", "Second"]})
+    with pytest.raises(ConfigError, match="1 values of the reference's column 'number' are not of the type Int64"):
+        planned(N, UNIT, header=HEADER, references={"units": table})
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [
         (None, "no such reference table"),
         (pl.DataFrame({"number": ["1"]}), "no column 'name'"),
         (pl.DataFrame({"name": ["1"]}), "no column 'number'"),
-        (pl.DataFrame({"number": ["1", "1.0", "1"], "name": ["a", "b", "c"]}), "2 rows of the reference share"),
+        (pl.DataFrame({"number": ["1", "1.0", "1"], "name": ["a", "b", "c"]}), "3 rows of the reference share"),
     ],
 )
 def test_a_reference_that_can_not_serve_is_refused(table: pl.DataFrame | None, said: str) -> None:

@@ -57,8 +57,8 @@ def _of_column(column: Column, place: str) -> Iterator[Fault]:
     if column.classification in _GRAVE and column.protection is None:
         what = f"its values are {column.classification}, and are written in the clear"
         yield Fault(f"{place}.classification", what, "customProperties protect: hash or tokenise")
-    if column.protection and not column.is_classified:
-        yield Fault(place, "it is protected, but not classified: its values may show in reports", "classification")
+    if column.protection and column.classification in {None, "public"}:
+        yield Fault(place, "it is protected, but not classified: nobody can tell why", "classification")
     if not column.is_classified and _PERSONAL.search(column.name.lower()):
         yield Fault(
             place, "its name is that of personal data, and it is not classified", "classification: confidential"

@@ -96,8 +96,11 @@ class Column:
 
     @property
     def is_classified(self) -> bool:
-        """Say whether its values must not appear in logs, reports, markers and profiles (law 13)."""
-        return self.classification not in {None, "public"}
+        """Say whether its values must not appear in logs, reports, markers and profiles (law 13).
+
+        A column that is protected is, whatever its classification says: its profile would tell what silver hides.
+        """
+        return self.protection is not None or self.classification not in {None, "public"}
 
 
 Operator = Literal["=", "!=", ">", ">=", "<", "<=", "between", "not between"]

@@ -60,7 +60,7 @@ class Enum:
     """Maps the texts of one column to its allowed values, and counts those that match nothing."""
 
     def __init__(self, column: Column) -> None:
-        self._name, self._hidden = column.name, column.is_classified or column.protection is not None
+        self._name, self._hidden = column.name, column.is_classified
         self._is_counted = bool(column.enum) and column.logical_type == "string"
         self._known = {_fold(spelling): value for spelling, value in column.synonyms.items()}
         self._known |= {_fold(value): value for value in reversed(column.enum)}

@@ -79,6 +79,16 @@ def type_of(column: Column) -> pl.DataType:
     return pl.Decimal(precision, scale)
 
 
+def read_as(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """Read texts as a type, the way of a column without steps; null where that can not be."""
+    if isinstance(dtype, pl.Decimal | pl.Float64):
+        return numbers.number({}, dtype)(values).value
+    kind = next(name for name, one in TYPES.items() if one == dtype)
+    if kind == "integer":
+        return numbers.integer({}, dtype)(values).value
+    return _SERIES_STEPS[kind]({})(values).value
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnPlan:
     """How one column is read. ``head`` runs in the batch's one `select`; ``tail`` on the Series that it gives."""

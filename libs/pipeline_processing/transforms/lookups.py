@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from etl_core.errors import ConfigError
+from pipeline_processing.transforms.columns import read_as
+from pipeline_processing.transforms.reading import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from pipeline_processing.contracts.model import Column
 
 _VALUE, _HIT = "?value", "?hit"
-_SHOWN: Final = 3
 
 
 def compile_lookup(
@@ -58,12 +59,9 @@ def _known(
     where: str,
 ) -> pl.DataFrame:
     """Return the reference as our key columns, in our types, and the value; rows without a whole key left out."""
-    keys = [pl.col(theirs).cast(schema[ours], strict=False).alias(ours) for ours, theirs in on.items()]
-    try:
-        value = pl.col(take).cast(dtype)
-        known = table.select(*keys, value.alias(_VALUE), pl.lit(value=True).alias(_HIT)).drop_nulls(list(on))
-    except pl.exceptions.PolarsError:
-        raise ConfigError(f"the reference's column {take!r} is not of the type {dtype}", where=where) from None
+    keys = [_typed(table[theirs], schema[ours], where).alias(ours) for ours, theirs in on.items()]
+    value = _typed(table[take], dtype, where).alias(_VALUE)
+    known = pl.DataFrame([*keys, value]).with_columns(pl.lit(value=True).alias(_HIT)).drop_nulls(list(on))
     twice = known.select(pl.struct(list(on)).is_duplicated())[:, 0]
     if twice.any():
         raise ConfigError(
@@ -72,3 +70,20 @@ def _known(
             way_out="make the reference's key unique, or look up by more columns",
         )
     return known
+
+
+def _typed(values: pl.Series, dtype: pl.DataType, where: str) -> pl.Series:
+    """Return a reference's values in a column's type; ConfigError where one is not of it."""
+    if values.dtype == dtype:
+        return values
+    if values.dtype == pl.String:
+        typed = read_as(values, dtype)
+        lost = spelled(values).is_not_null() & typed.is_null()
+    else:
+        typed = values.cast(dtype, strict=False)
+        lost = values.is_not_null() & (typed.is_null() | (typed.cast(values.dtype, strict=False) != values))
+    if lost.any():
+        raise ConfigError(
+            f"{lost.sum()} values of the reference's column {values.name!r} are not of the type {dtype}", where=where
+        )
+    return typed
