@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pipeline_processing.tables import DataFile, Table
 
-RUNS, SOURCES = 12, 4
+RUNS, SOURCES = 8, 4
 ROWS = 2 * SOURCES
 
 Counts = list[tuple[str, int]]
