@@ -73,6 +73,11 @@ def test_formats_are_tried_in_their_order_and_no_others() -> None:
     )
 
 
+def test_a_date_leaves_out_the_time_that_its_own_format_reads() -> None:
+    one = column("date", "date", formats=["%m/%d/%Y %H:%M", "%m/%d/%y %I:%M %p"])
+    assert [date(2005, 1, 2), date(2005, 1, 2), FAULT] == read(one, "01/02/2005 23:30", "1/2/05 3:04 PM", "x")
+
+
 def test_a_strict_column_does_not_take_iso_dates_by_itself() -> None:
     assert [FAULT, date(2005, 1, 2)] == read(
         column("date", "date", formats=["%m/%d/%Y"], strict=True), "2005-01-02", "1/2/2005"
