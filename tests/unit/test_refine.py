@@ -257,8 +257,16 @@ def test_missing_and_unread_columns_are_named(tmp_path: Path) -> None:
     assert [None] == [row["unit"] for row in rows_of(result)]
 
 
+def test_an_unknown_column_fails_the_file_where_the_contract_says_so(tmp_path: Path) -> None:
+    result = refined(tmp_path, contract=replace(CONTRACT, unknown_columns="fail_file"))
+    assert "fail_file" == result.verdict.status
+    assert "columns that the contract does not know: Note" in result.verdict.because
+    assert {"fail_file": 1} == result.verdict.files
+
+
 def test_a_header_that_is_none_of_ours_is_not_shown_for_it_may_be_a_row(tmp_path: Path) -> None:
-    result = refined(tmp_path, "7,Canary,2001-02-03,north\n8,Canary,2001-02-03,north\n")
+    text = "7,Canary,2001-02-03,north\n8,Canary,2001-02-03,north\n"
+    result = refined(tmp_path, text, replace(CONTRACT, unknown_columns="fail_file"))
     assert "Canary" not in json.dumps(result.as_json())
 
 

@@ -198,18 +198,26 @@ class _Work:
             dialect=rows.dialect,
             skipped=dict(rows.skipped),
             missing=self._plan.missing,
-            unread=self._plan.unread if self._plan.sources else (),  # a header that we do not know may be a row
+            unread=self._unread,
             suggestions=self._plan.suggestions(),
         )
 
     def _verdict(self, quarantined: int) -> Verdict:
-        """Return the verdict; *fail_file* where a column of the dedupe key is missing, for then all keys look equal."""
+        """Return the verdict of the checks, or *fail_file* where the file's columns are not what the contract needs."""
         verdict = self._checks.verdict(rows=self.rows_in, quarantined=quarantined)
-        if not self._keyless:
+        faults = [f"the dedupe key's column {name} is missing" for name in self._keyless]  # else all keys look equal
+        if self._contract.unknown_columns == "fail_file" and self._plan.unread:
+            named = ", ".join(self._unread) or f"all {len(self._plan.unread)}"
+            faults.append(f"columns that the contract does not know: {named}")
+        if not faults:
             return verdict
         status = max(verdict.status, "fail_file", key=STATUSES.index)
-        because = (*verdict.because, f"the dedupe key's column {', '.join(self._keyless)} is missing")
-        return replace(verdict, status=status, because=because, files={status: 1})
+        return replace(verdict, status=status, because=(*verdict.because, *faults), files={status: 1})
+
+    @property
+    def _unread(self) -> tuple[str, ...]:
+        """Return the unknown names of the header, if it is one: where no name in it is known it may be a row."""
+        return self._plan.unread if self._plan.sources else ()
 
     def _left(self) -> pl.LazyFrame:
         """Return the rows that are left, as checks read them."""
