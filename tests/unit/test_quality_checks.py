@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_core.errors import ConfigError
@@ -422,6 +422,7 @@ def test_a_threshold_on_rows_of_a_figure_without_rows_to_take_out_is_as_strong_a
     assert [("failed", "fail_file"), ("warned", "warn")] == [(one.status, one.action) for one in of]
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.integers(-3, 3)), max_size=30), st.integers(1, 7))
 def test_masks_counts_and_rows_agree_whatever_the_values_and_batches(values: list[int | None], batch: int) -> None:
     column = Column("a", "integer", minimum=-1, maximum=1)

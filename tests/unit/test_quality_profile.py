@@ -202,7 +202,7 @@ def test_a_column_that_only_one_file_has_is_kept() -> None:
     assert [("a", 1), ("b", 2)] == [(column.name, column.rows) for column in merged.columns]
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(st.one_of(st.none(), st.integers(-(2**62), 2**62)), max_size=9), min_size=1, max_size=5))
 def test_counts_ranges_and_means_merge_exactly(parts: list[list[int | None]]) -> None:
     frames = [pl.DataFrame({"a": pl.Series(part, dtype=pl.Int64)}) for part in parts]

@@ -5,7 +5,7 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline_processing.contracts.model import Threshold
@@ -63,11 +63,13 @@ def test_a_threshold_reads_like_a_sentence() -> None:
     assert ["<= 5 percent", "between 1 and 9", ""] == [spelled(one) for one in thresholds]
 
 
+@settings(deadline=None)
 @given(verdicts())
 def test_a_verdict_reads_back_as_it_was_written(verdict: Verdict) -> None:
     assert verdict == Verdict.from_json(json.loads(json.dumps(verdict.as_json())))
 
 
+@settings(deadline=None)
 @given(verdicts(), verdicts(), verdicts())
 def test_verdicts_merge_alike_in_any_order_and_grouping(one: Verdict, two: Verdict, three: Verdict) -> None:
     left, right = one.merge(two).merge(three), one.merge(two.merge(three))
@@ -75,6 +77,7 @@ def test_verdicts_merge_alike_in_any_order_and_grouping(one: Verdict, two: Verdi
     assert in_any_order(left) == in_any_order(three.merge(one).merge(two))
 
 
+@settings(deadline=None)
 @given(st.lists(verdicts(), min_size=1, max_size=5))
 def test_a_run_is_as_bad_as_its_worst_file_and_counts_all(all_of: list[Verdict]) -> None:
     run = reduce(Verdict.merge, all_of)
@@ -84,6 +87,7 @@ def test_a_run_is_as_bad_as_its_worst_file_and_counts_all(all_of: list[Verdict])
     assert sum(one.rows for one in all_of) == run.rows
 
 
+@settings(deadline=None)
 @given(verdicts())
 def test_a_pass_has_no_reason_and_no_skipped_check_and_anything_else_has_one(verdict: Verdict) -> None:
     assert (verdict.status == "pass") == (not verdict.because)

@@ -4,7 +4,7 @@ from collections import Counter
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline_processing.quality.whole_file import duplicates, incomplete, overlaps
@@ -27,6 +27,7 @@ def test_rows_of_a_repeated_key_are_found_in_every_bucket() -> None:
     assert [*range(0, 1000, 100), *range(1000, 1010)] == found.to_list()
 
 
+@settings(deadline=None)
 @given(KEYS, st.integers(1, 5))
 def test_duplicates_are_the_rows_whose_key_stands_twice(rows: list[tuple[int | None, str]], bucket: int) -> None:
     counted = Counter(row for row in rows if row[0] is not None)
@@ -41,6 +42,7 @@ def test_a_row_without_a_whole_key_is_incomplete() -> None:
 
 
 @pytest.mark.parametrize("is_closed", [False, True])
+@settings(deadline=None)
 @given(rows=INTERVALS, bucket=st.integers(1, 5))
 def test_overlaps_are_the_rows_that_share_time_with_another_of_their_own(
     rows: list[tuple[str | None, int | None, int | None]], bucket: int, *, is_closed: bool
