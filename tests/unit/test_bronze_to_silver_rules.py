@@ -98,6 +98,20 @@ async def test_drift_from_the_last_published_profile_is_told_and_may_withhold_a_
     assert 1 == (await world.rows("profiles")).filter(pl.col("agency_id").is_null()).height
 
 
+async def test_an_agency_is_compared_with_its_own_last_profile_not_with_all_agencies(world: SilverWorld) -> None:
+    world.contract.write_text(
+        CONTRACT + "    customProperties:\n      - {property: drift, value: {rows: 0.5, action: fail_run}}\n"
+    )
+    many = "".join(f"{number},P{number},2001-02-03\n" for number in range(1, 41))
+    await world.bronze("10/people.csv", f"id,name,hired\n{many}")
+    await world.bronze("20/people.csv", PEOPLE)
+    assert 0 == await world.run("r1")
+    await world.clock.sleep(timedelta(days=1))
+    await world.bronze("20/people.csv", PEOPLE + "3,Cid,2003-02-03\n")
+    assert 0 == await world.run("r2")
+    assert {"refined": 1, "unchanged": 1} == (await world.report("r2"))["outcomes"]
+
+
 async def test_plain_parquet_has_the_same_rows_and_is_incremental_too(world: SilverWorld) -> None:
     await world.bronze("10/people.csv", PEOPLE)
     world.destination = Destination("silver", "tables", "people", "parquet")

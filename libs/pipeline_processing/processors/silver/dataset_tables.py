@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from heapq import nlargest
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -16,15 +17,16 @@ from pipeline_processing.tables.schema import schema_of
 from pipeline_processing.transforms.columns import published_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from pipeline_processing.contracts.model import Contract
-    from pipeline_processing.model import Json
     from pipeline_processing.processors.silver.item import Destination
     from pipeline_processing.service_handler import ServiceHandler
     from pipeline_processing.tables import Snapshot, TableSchema
     from pipeline_processing.tables.publishing import Publication
 
+RUNS_BACK: Final = 50
+"""Runs in whose profiles an agency's last one is looked for."""
 ROW_COUNTS: Final = ("rows_in", "rows_out", "quarantined", "deduplicated")
 FILES_COLUMNS: Final = pl.Schema(
     {
@@ -119,16 +121,27 @@ async def append(
     await table.commit(Change(app_of(run), version, decide, schema))
 
 
-async def latest_profile(services: ServiceHandler, destination: Destination, *, before: str) -> list[dict[str, Json]]:
-    """Return the profile rows of the last published run planned before ``before``; none where there is none."""
+async def latest_profiles(
+    services: ServiceHandler, destination: Destination, agencies: Collection[str], *, before: str
+) -> dict[str, bytes]:
+    """Return the last profile of each of ``agencies`` that a run planned before ``before`` has published.
+
+    Looks back over `RUNS_BACK` runs at most; an agency without a profile there is left out.
+    """
     store, table = services.store(destination.bucket), services.table(destination, "profiles")
-    last: tuple[str, str, str] | None = None
-    async for file in table.files():
-        if file.tags["planned_at"] < before:
-            last = max(last or ("", "", ""), (file.tags["planned_at"], file.tags["run"], file.path))
-    if last is None:
-        return []
-    return pl.read_parquet((await store.get(f"{table.root}{last[2]}")).body).to_dicts()
+    runs = [
+        (file.tags["planned_at"], file.tags["run"], file.path)
+        async for file in table.files()
+        if file.tags["planned_at"] < before
+    ]
+    found: dict[str, bytes] = {}
+    for _, _, path in nlargest(RUNS_BACK, runs):
+        if len(found) == len(agencies):
+            break
+        rows = pl.read_parquet((await store.get(f"{table.root}{path}")).body, columns=["agency_id", "profile"])
+        for agency_id, body in rows.filter(pl.col("agency_id").is_in(list(agencies))).iter_rows():
+            found.setdefault(agency_id, body)
+    return found
 
 
 def encode(frame: pl.DataFrame) -> bytes:

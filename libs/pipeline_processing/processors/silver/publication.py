@@ -28,7 +28,7 @@ from pipeline_processing.tables import DataFile, ledger
 from pipeline_processing.tables.publication import Origin, tags_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
     from pipeline_processing.contracts.model import Contract
     from pipeline_processing.model import Gathered, Item, Json, Marker
@@ -88,8 +88,8 @@ class Publication:
         if not found.files:
             return Published("", changed=False, counts={"files": 0})
         profiles = await self._profiles(found)
-        profile = reduce(Profile.merge, profiles.values(), Profile(0, (), files=0))
-        drifted = await self._drift(profile)
+        profile = _merged(profiles.values())
+        drifted = await self._drift(profiles)
         withheld = self._withheld(found, drifted)
         await self._commit_quarantine(found)
         await self._commit_files(found)
@@ -223,11 +223,14 @@ class Publication:
                 profiles[agency_id] = profile if before is None else before.merge(profile)
         return profiles
 
-    async def _drift(self, profile: Profile) -> Sequence[CheckResult]:
-        """Compare with the last profile that another run has published."""
-        rows = await tables.latest_profile(self._services, self._destination, before=self._planned_at)
-        before = next((Profile.from_bytes(row["profile"]) for row in rows if row["agency_id"] is None), None)
-        return drift(profile, before, self._contract.drift)
+    async def _drift(self, profiles: Mapping[str, Profile]) -> Sequence[CheckResult]:
+        """Compare the agencies that were published before with their own last profiles: like with like."""
+        last = await tables.latest_profiles(self._services, self._destination, profiles.keys(), before=self._planned_at)
+        if not last:
+            return drift(_merged(profiles.values()), None, self._contract.drift)
+        now = _merged(profile for agency_id, profile in profiles.items() if agency_id in last)
+        before = _merged([Profile.from_bytes(last[agency_id]) for agency_id in sorted(last)])
+        return drift(now, before, self._contract.drift)
 
     async def _commit_silver(self, found: _Found) -> Committed:
         schema = tables.silver_schema(self._contract)
@@ -313,6 +316,10 @@ class Publication:
             if one.status in {"warned", "failed"}
         ]
         return (*found.problems.first(), *names)
+
+
+def _merged(profiles: Iterable[Profile]) -> Profile:
+    return reduce(Profile.merge, profiles, Profile(0, (), files=0))
 
 
 def _quality(found: _Found, drifted: Sequence[CheckResult]) -> dict[str, Json]:
