@@ -138,7 +138,7 @@ class _Work:
         self._numbers += int(batch.frame[ROW].sum()) + sum(reject.row for reject in batch.rejects)
         self._quarantine.add_rejects(batch.rejects)
         typed = self._plan.normalise(batch.frame)
-        masked = typed.with_columns(self._checks.masks)
+        masked = self._checks.masked(typed)
         self._checks.observe(masked)
         if self._quarantining:
             fails = masked.select(pl.any_horizontal(self._quarantining)).to_series()
