@@ -179,6 +179,7 @@ def test_a_format_of_the_standard_gives_way_to_the_normaliser_that_says_more() -
             "",
         ),
         (column("a", partitioned=True, custom={"protect": "hash"}), "customProperties.protect", "a partition column"),
+        (column("a", partitioned=True, classification="PII"), "partitioned", "a classified column"),
         (
             column("a", "date", custom={"normalise": [{"date": {"formats": ["MM/dd"]}}]}),
             "customProperties.normalise.1.date.formats",
@@ -526,3 +527,10 @@ def test_a_contract_without_tables_or_columns_is_refused() -> None:
         document(column("a")).replace(tables, "[]\n")
     )
     assert ["schema.people.properties: needs at least 1 value (a table has at least one column)"] == faults_of()
+
+
+def test_the_order_of_duplicates_is_none_of_digests() -> None:
+    protected = column("a", custom={"protect": "hash"})
+    said = faults_of(protected, column("b"), custom={"dedupe": {"key": ["a"], "order": ["b", "a desc"]}})
+    place = "schema.people.customProperties.dedupe.order"
+    assert [f"{place}: a is protected: its digests have no order (order by another)"] == said

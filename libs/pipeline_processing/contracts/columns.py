@@ -113,6 +113,8 @@ def _protection(site: _Site) -> Json:
     protection = site.custom.get("protect")
     if protection and site.source.partitioned:
         site.fault("customProperties.protect", "a partition column stands in folder names", "partition by another")
+    elif site.source.partitioned and (site.source.classification or "public").strip().lower() != "public":
+        site.fault("partitioned", "a classified column's values would stand in folder names", "partition by another")
     return protection
 
 

@@ -66,7 +66,7 @@ def columns_and_checks(source: SchemaObject, scope: Scope) -> tuple[tuple[Column
     return tuple(columns), distinct
 
 
-def dedupe_of(custom: Mapping[str, Json], scope: Scope) -> Dedupe | None:
+def dedupe_of(custom: Mapping[str, Json], columns: Iterable[Column], scope: Scope) -> Dedupe | None:
     """Return which rows count as the same, and which of them stays."""
     given = custom.get("dedupe")
     if given is None:
@@ -79,6 +79,8 @@ def dedupe_of(custom: Mapping[str, Json], scope: Scope) -> Dedupe | None:
         order.append((column, descending))
     scope.known(f"{place}.key", given["key"])
     scope.known(f"{place}.order", [name for name, _ in order])
+    for column_name in [one.name for one in columns if one.protection and one.name in dict(order)]:
+        scope.faults.add(f"{place}.order", f"{column_name} is protected: its digests have no order", "order by another")
     return Dedupe(tuple(given["key"]), tuple(order))
 
 

@@ -132,7 +132,7 @@ def _contract(
         fingerprint="",
         status=model.status or "",
         description=table.description or "",
-        dedupe=dedupe_of(custom, scope),
+        dedupe=dedupe_of(custom, columns, scope),
         references=references_of(custom, columns, scope),
         format=format_of(custom, scope),
         quarantine=quarantine_of(custom),
