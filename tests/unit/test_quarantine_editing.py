@@ -93,6 +93,7 @@ def test_a_file_saved_by_a_spreadsheet_of_another_country_is_read_too(tmp_path: 
 
 
 def test_an_export_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").touch(mode=0o644)
     editing.export(frame(ONE), tmp_path / "rows.csv")
     assert 0o600 == stat.S_IMODE((tmp_path / "rows.csv").stat().st_mode)
 

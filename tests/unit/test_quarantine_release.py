@@ -200,10 +200,14 @@ async def test_a_run_that_is_rolled_back_gives_back_the_released_rows_that_it_re
 
 async def test_small_files_are_merged_and_released_rows_stay_what_they_are(world: QuarantineWorld) -> None:
     await world.release("rel-1", "--rule", "hired.type", contract=MENDED)
-    await world.release("rel-2", "--rule", "id.type", contract=CONTRACT)
+    optional = CONTRACT.replace("        required: true\n", "", 1)
+    await world.release("rel-2", "--rule", "id.type", contract=optional)  # which leaves one of its two rules
+    world.contract.write_text(CONTRACT)
     async with world.handler() as services:
         await merge_small(world.destination, services, target=10_000_000, is_dry_run=False)
     assert {2: "open", 3: "open", 4: "released"} == await world.states()
+    (row,) = (await world.book()).filter(pl.col("source_row") == 2).to_dicts()
+    assert (["id.type"], "open") == (row["rules"], row["state"])
     assert [1, 4] == await world.published()
     await world.run("r2", "--force")
     assert [1] == await world.published()
@@ -343,6 +347,32 @@ async def test_a_file_that_is_gone_is_released_from_what_quarantine_has_kept(wor
     assert 3 == await world.release("rel-1", "--edited", str(path), contract=CONTRACT)
     assert {2: "released", 3: "released", 4: "open"} == await world.states()
     assert [1, 2, 3] == await world.published()
+
+
+async def test_a_file_that_is_gone_is_not_released_from_rows_that_were_not_kept(tmp_path: Path) -> None:
+    unkept = "    customProperties:\n      - property: quarantine\n        value: {keepRaw: false}\n    properties:\n"
+    contract = CONTRACT.replace("    properties:\n", unkept)
+    world = await QuarantineWorld.after_run(tmp_path, contract)
+    path = mended(await exported(world, contract=contract), (f"{FILE},4,5,,,", f"{FILE},4,5,,,2001-01-01"))
+    await world.buckets.store("bronze").delete(["20/people.csv"])
+    assert 3 == await world.release("rel-1", "--edited", str(path_of_row(path, 4)))
+    (problem,) = (await world.report("rel-1"))["problems"]
+    assert f"{FILE} is gone, and quarantine has kept no raw row" in problem["reason"]
+    await world.bronze("20/people.csv", DIRTY)
+    assert 0 == await world.release("rel-2", "--edited", str(path))
+    (row,) = (await world.rows()).filter(pl.col("_source_row") == 4).to_dicts()
+    assert (5, "Fay", "2001-01-01") == (row["id"], row["name"], row["hired"].isoformat())
+
+
+async def test_rows_of_a_file_that_is_not_published_have_no_place_to_go(tmp_path: Path) -> None:
+    most = "    customProperties:\n      - property: quarantine\n        value: {maxShare: 0.5}\n    properties:\n"
+    world = QuarantineWorld(tmp_path)
+    world.contract.write_text(CONTRACT.replace("    properties:\n", most))
+    await world.bronze("20/people.csv", DIRTY)
+    assert 3 == await world.run("r1")
+    assert {2: "unpublished", 3: "unpublished", 4: "unpublished"} == await world.states()
+    with pytest.raises(ConfigError, match="3 unpublished; rows of a file that is not published itself"):
+        await world.release("rel-1")
 
 
 async def test_protected_columns_are_read_again_from_the_file_and_their_tokens_stay(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def export(rows: pl.DataFrame, path: Path, *, contract: Contract | None = None) 
     lines = (_line(row, columns) for row in rows.iter_rows(named=True))
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            os.fchmod(file.fileno(), 0o600)  # it may have been there, and open to others
             if _kind(path, where="--export") == "parquet":
                 pl.DataFrame(list(lines), schema=dict.fromkeys(columns, pl.String()), orient="row").write_parquet(file)
             else:

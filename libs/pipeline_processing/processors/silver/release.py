@@ -29,6 +29,7 @@ from pipeline_processing.processors.silver.snapshots import read_pin
 from pipeline_processing.quarantine.decisions import Ruling, decided
 from pipeline_processing.quarantine.editing import headers_of, protected_in
 from pipeline_processing.quarantine.policy import for_release
+from pipeline_processing.quarantine.schema import READER
 from pipeline_processing.quarantine.schema import SCHEMA as QUARANTINED
 from pipeline_processing.quarantine.selected import KeptRows, MendedRows, SelectedRows
 
@@ -211,7 +212,8 @@ def check_kept(selection: pl.DataFrame, contract: Contract, file: SourceFile, er
         raise type(error)(
             f"{gone}, and quarantine has only tokens of {', '.join(protected)}: restore it in the version that was read"
         ) from error
-    if selection.filter(pl.col("raw").is_null() & pl.col("raw_bytes").is_null() & pl.col("edits").is_null()).height:
+    is_record = pl.col("rules").list.eval(pl.element().str.starts_with(f"{READER}.")).list.any()
+    if selection.filter(pl.col("raw").is_null() & ~is_record).height:
         raise type(error)(f"{gone}, and quarantine has kept no raw row: restore it in the version read") from error
 
 

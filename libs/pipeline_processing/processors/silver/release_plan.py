@@ -90,12 +90,12 @@ async def items(
         table = await services.table(destination).snapshot()
         merged(table.schema, silver_schema(wish.contract), where=services.table(destination).uri)
         published = files_by_source(table) if keys_of(wish.contract) else {}
-        edits = await _edits(wish, book, run_id, services) if wish.edited else None
+        edits = await _edits(wish, book, services) if wish.edited else None
         meant = wish.rows if edits is None else _of_ids(wish.rows, edits["quarantine_id"].to_list())
         async for rows in book.rows(meant):
             for state, count in rows["state"].value_counts().iter_rows():
                 states[state] = states.get(state, 0) + count
-            rows = _open(rows, run_id)  # noqa: PLW2901 - the same rows, fewer
+            rows = rows.filter(pl.col("state") == "open")  # noqa: PLW2901 - the same rows, fewer
             if rows.is_empty():
                 continue
             if contract_pin is None:
@@ -155,21 +155,15 @@ def files_by_source(table: Snapshot) -> dict[str, list[DataFile]]:
     return found
 
 
-def _open(rows: pl.DataFrame, run_id: str) -> pl.DataFrame:
-    """Return the rows that a release may take: the open ones, and those that it has taken itself before it died."""
-    own = (pl.col("state") == "interrupted") & (pl.col("release_id") == run_id)
-    return rows.filter((pl.col("state") == "open") | own)
-
-
 def _of_ids(rows: Filter, ids: Sequence[str]) -> Filter:
     return Filter(rows.rules, rows.files, rows.agencies, frozenset(ids))
 
 
-async def _edits(wish: Wish, book: Book, run_id: str, services: ServiceHandler) -> pl.DataFrame:
+async def _edits(wish: Wish, book: Book, services: ServiceHandler) -> pl.DataFrame:
     """Return what was edited; ConfigError naming the rows of the file that do not fit."""
     edited = await _read_edited(wish.edited or "", services)
     ids = editing.ids_of(edited)
-    found = [_open(rows, run_id) async for rows in book.rows(Filter(ids=frozenset(ids)))]
+    found = [rows.filter(pl.col("state") == "open") async for rows in book.rows(Filter(ids=frozenset(ids)))]
     rows = pl.concat(found) if found else None
     if rows is None or rows.is_empty():
         raise ConfigError("none of its rows is open in quarantine", where="--edited", way_out="export the rows again")
@@ -206,5 +200,8 @@ def _nothing(states: dict[str, int]) -> str:
     if not states:
         return "no row in quarantine is meant"
     counts = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
-    why = "; rows of a file that is not published itself come back when the file is run again"
-    return f"no row that is meant is open: {counts}" + (why if "unpublished" in states else "")
+    hints = {
+        "interrupted": "; an interrupted release is resumed by `quarantine release --run-id`, or given up by `abandon`",
+        "unpublished": "; rows of a file that is not published itself come back when the file is run again",
+    }
+    return f"no row that is meant is open: {counts}" + "".join(hints[state] for state in hints if state in states)
