@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+from contextlib import aclosing
+from datetime import date, datetime, time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
 
 REFERENCE_LIMIT: Final = 64 * 1024 * 1024
 """Bytes of a reference table's file: each worker holds it whole."""
+REFERENCE_ROWS: Final = 1_000_000
+"""Rows of a reference table that is queried, for the same reason."""
+_KEPT: Final = (bool, int, float, str, bytes, Decimal, date, datetime, time)
+"""Types that a reference table keeps; a value of any other becomes its text."""
 _S3: Final = "s3://"
 
 
@@ -77,8 +84,10 @@ async def read_current(reference: Reference, services: ServiceHandler) -> pl.Dat
     """Return the reference table as it is now; ConfigError where it can not be read."""
     where = f"reference {reference.name}"
     if reference.query is not None:
-        records = await services.database.fetch(reference.query, where=where)
-        return pl.DataFrame([dict(record) for record in records], infer_schema_length=None)
+        try:
+            return await _queried(reference.query, services, where=where)
+        except ConfigError as error:
+            raise ConfigError(error.what, where=where, way_out=error.way_out) from error
     path = reference.path or ""
     if not path.startswith(_S3):
         raise ConfigError(
@@ -99,3 +108,21 @@ async def read_current(reference: Reference, services: ServiceHandler) -> pl.Dat
         return pl.read_csv(body, infer_schema=False)
     except pl.exceptions.PolarsError as error:
         raise ConfigError(f"{path} is neither CSV nor Parquet", where=where, way_out="write it as one") from error
+
+
+async def _queried(sql: str, services: ServiceHandler, *, where: str) -> pl.DataFrame:
+    rows: list[dict[str, object]] = []
+    async with aclosing(services.database.cursor(sql, where=where)) as records:
+        async for record in records:
+            if len(rows) == REFERENCE_ROWS:
+                raise ConfigError(
+                    f"the query gives more than {REFERENCE_ROWS:,} rows", where=where, way_out="select fewer"
+                )
+            rows.append({name: _plain(value) for name, value in record.items()})
+    if not rows:
+        raise ConfigError("the query gives no row", where=where, way_out="a lookup in nothing finds nothing")
+    return pl.DataFrame(rows, infer_schema_length=None)
+
+
+def _plain(value: object) -> object:
+    return value if value is None or isinstance(value, _KEPT) else str(value)
