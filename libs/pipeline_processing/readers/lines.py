@@ -72,19 +72,20 @@ class Lines:
         """
         kinds = self._bytes[symbols]
         is_quote = kinds == self._quote
-        quotes = np.cumsum(is_quote)
-        before = np.zeros(self.count, dtype=quotes.dtype)
+        quotes = np.cumsum(is_quote, dtype=np.uint8)  # whether they are even is all that is asked, so they may wrap
+        before = np.zeros(self.count, dtype=np.uint8)
         before[1:] = quotes[at_end[:-1]]
         sizes = np.diff(at_end, prepend=-1)
-        symbols, kinds, is_quote = symbols[: int(sizes.sum())], kinds[: int(sizes.sum())], is_quote[: int(sizes.sum())]
-        is_inside = ((quotes[: len(symbols)] - np.repeat(before, sizes)) & 1).astype(np.bool_)
-        outside = np.cumsum((kinds == self._delimiter) & ~is_inside)[at_end]
+        whole = int(sizes.sum())
+        symbols, kinds, is_quote = symbols[:whole], kinds[:whole], is_quote[:whole]
+        is_inside = ((quotes[:whole] - np.repeat(before, sizes)) & 1).view(np.bool_)
+        outside = np.cumsum((kinds == self._delimiter) & ~is_inside, dtype=np.int32)[at_end]
         self.delimiters = np.diff(outside, prepend=0)
         at_quote = np.flatnonzero(is_quote)
         where = symbols[at_quote]
         opens = is_inside[at_quote]
         neighbours = self._bytes[np.where(opens, np.maximum(where - 1, 0), np.minimum(where + 1, len(self._bytes) - 1))]
-        line_of = np.repeat(np.arange(self.count), sizes)[at_quote]
+        line_of = np.searchsorted(at_end, at_quote)
         is_fine = (neighbours == self._delimiter) | (neighbours == self._quote)
         is_fine |= np.where(opens, where == self.starts[line_of], (neighbours == LF) | (neighbours == CR))
         is_ill = np.zeros(self.count, dtype=np.bool_)
