@@ -1,6 +1,8 @@
-"""The cells of one sheet as texts, by calamine: in this process, or in one of its own that may crash.
+"""The cells of one sheet as texts, by calamine, in a process of its own that may crash.
 
-`python -m pipeline_processing.readers.cells FILE NAME SHEET TARGET` is that process.
+Calamine believes what a file says of its size and allocates it, and what can not be allocated ends the process; so do
+two cells at a sheet's far corners, as it holds all that is between. `python -m pipeline_processing.readers.cells FILE
+NAME SHEET TARGET` is that process.
 """
 
 from __future__ import annotations
@@ -19,10 +21,11 @@ import polars as pl
 from etl_core.errors import ConfigError, InvalidData
 from pipeline_processing.readers.dialects import COLUMNS_LIMIT
 from pipeline_processing.readers.guarded import reading
-from pipeline_processing.readers.office_guard import CELLS_LIMIT
 
 ADDRESS_SPACE: Final = 2 * 1024**3
 SECONDS: Final = 300
+CELLS_LIMIT: Final = 20_000_000
+"""Cells between a sheet's corners."""
 _WHAT: Final = "a workbook"
 
 

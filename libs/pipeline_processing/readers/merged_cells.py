@@ -25,7 +25,7 @@ class Span:
 def spans_of(references: Iterable[str]) -> tuple[Span, ...]:
     """Return the ranges that are written like ``A1:C1``; others are left out."""
     return tuple(
-        Span(int(match[2]) - 1, column_of(match[1]), int(match[4]) - 1, column_of(match[3]))
+        Span(int(match[2]) - 1, _column(match[1]), int(match[4]) - 1, _column(match[3]))
         for reference in references
         if (match := _RANGE.fullmatch(reference))
     )
@@ -64,8 +64,7 @@ def _shift(row: Sequence[str], groups: Sequence[Span]) -> int | None:
     return None
 
 
-def column_of(letters: str) -> int:
-    """Return the column's number, from 0: ``A`` is 0, ``AA`` 26."""
+def _column(letters: str) -> int:
     number = 0
     for letter in letters:
         number = number * 26 + ord(letter) - ord("A") + 1

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import InvalidData
-from pipeline_processing.readers.merged_cells import column_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -23,16 +22,12 @@ RATIO_LIMIT: Final = 100
 """Unpacked to packed, of any part over `SMALL`."""
 SMALL: Final = 1024 * 1024
 XLS_LIMIT: Final = 300 * 1000 * 1000
-CELLS_LIMIT: Final = 20_000_000
-"""Cells between a sheet's corners: calamine holds them all, empty or not."""
 _PARTS_LIMIT: Final = 10_000
 _PIECE: Final = 1024 * 1024
 _DTD: Final = re.compile(rb"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _ERROR_CELL: Final = re.compile(rb"<c [^>]*?\bt=\"e\"")
 _MERGED: Final = re.compile(rb"<mergeCell\s[^>]*?\bref=\"([A-Z0-9:]+)\"")
 _MERGED_LIMIT: Final = 10_000
-_PLACE: Final = re.compile(rb"<(?:\w+:)?c\s(?:[^>]*?\s)?r\s*=\s*[\"']([A-Za-z]{1,4})(\d{1,9})[\"']")
-_OVERLAP: Final = 256
 _XML: Final = (".xml", ".rels", ".vml")
 _BOOK: Final = "xl/workbook.xml"
 _RELATIONS: Final = "xl/_rels/workbook.xml.rels"
@@ -49,6 +44,12 @@ class Workbook:
     merged: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Part:
+    errors: int = 0
+    merged: list[str] = field(default_factory=list)
+
+
 def check_xlsx(path: Path, name: str) -> Workbook:
     """Return what can be known before it is parsed; InvalidData for a bomb, a DTD, encryption or a damaged part."""
     try:
@@ -59,9 +60,10 @@ def check_xlsx(path: Path, name: str) -> Workbook:
             sheets = _sheets(archive, {part.filename for part in parts})
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
         raise InvalidData(f"{name}: a workbook whose zip is damaged") from error
+    known = {sheet: found[part] for sheet, part in sheets.items() if part in found}
     return Workbook(
-        {sheet: found[part][0] for sheet, part in sheets.items() if part in found},
-        {sheet: found[part][1] for sheet, part in sheets.items() if part in found},
+        {sheet: part.errors for sheet, part in known.items()},
+        {sheet: part.merged for sheet, part in known.items()},
     )
 
 
@@ -110,11 +112,9 @@ def _check_sizes(parts: list[zipfile.ZipInfo], name: str) -> None:
             raise InvalidData(f"{name}: a part that unpacks to more than {RATIO_LIMIT} times its size: a bomb?")
 
 
-def _read(archive: zipfile.ZipFile, part: zipfile.ZipInfo, name: str) -> tuple[int, list[str]]:
-    """Read a part to its end, as its declared size may lie; return its error cells and merged ranges."""
-    errors = last_row = 0
-    columns: set[bytes] = set()
-    merged: list[str] = []
+def _read(archive: zipfile.ZipFile, part: zipfile.ZipInfo, name: str) -> _Part:
+    """Read a part to its end, as its declared size may lie."""
+    found = _Part()
     tail = b""
     with archive.open(part) as file:
         while piece := file.read(_PIECE):
@@ -122,15 +122,8 @@ def _read(archive: zipfile.ZipFile, part: zipfile.ZipInfo, name: str) -> tuple[i
             if _DTD.search(text):
                 raise InvalidData(f"{name}: a workbook whose XML declares entities")
             cut = max(text.rfind(b"<"), 0)
-            errors += len(_ERROR_CELL.findall(text, 0, cut))
-            if places := _PLACE.findall(text, 0, cut):
-                letters, numbers = zip(*places, strict=True)
-                columns.update(letters)
-                last_row = max([last_row, *map(int, set(numbers))])
-            if len(merged) < _MERGED_LIMIT:
-                merged += [match.decode("ascii", "replace") for match in _MERGED.findall(text, 0, cut)]
-            tail = text[max(cut, len(text) - _OVERLAP) :]
-    last_column = max((column_of(letters.decode().upper()) + 1 for letters in columns), default=0)
-    if last_row * last_column > CELLS_LIMIT:
-        raise InvalidData(f"{name}: a sheet of {last_column} by {last_row} cells; at most {CELLS_LIMIT}")
-    return errors, merged
+            found.errors += len(_ERROR_CELL.findall(text, 0, cut))
+            if len(found.merged) < _MERGED_LIMIT:
+                found.merged += [match.decode("ascii", "replace") for match in _MERGED.findall(text, 0, cut)]
+            tail = text[cut : cut + _PIECE]
+    return found

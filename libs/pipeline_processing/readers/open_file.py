@@ -12,7 +12,8 @@ from pipeline_processing.readers.fixed_width import open_fixed
 from pipeline_processing.readers.json_rows import JsonRows
 from pipeline_processing.readers.kinds import BINARY, Kind, find_kind, remark
 from pipeline_processing.readers.origins import unpack
-from pipeline_processing.readers.parquet_rows import ParquetRows
+from pipeline_processing.readers.parquet_probe import probe
+from pipeline_processing.readers.parquet_rows import ParquetRows, check_ends
 from pipeline_processing.readers.sheets import SheetRows
 from pipeline_processing.readers.streams import Source, open_source
 
@@ -86,6 +87,8 @@ def _open_binary(
     source.close()
     try:
         if kind == "parquet":
+            check_ends(origin)
+            probe(origin.path, title)
             return ParquetRows(origin, form)
         return SheetRows(origin, form, kind, columns=columns, expected=expected)
     except BaseException:

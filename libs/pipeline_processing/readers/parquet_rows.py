@@ -31,7 +31,6 @@ class ParquetRows:
     def __init__(self, origin: Origin, form: Format) -> None:
         self._origin = origin
         self._counts = Counts()
-        _check_ends(origin)
         with reading(origin.name, _WHAT, OSError):
             self._scan = pl.scan_parquet(origin.path, glob=False)
             names = self._scan.collect_schema().names()
@@ -106,7 +105,8 @@ class ParquetRows:
         return frame.with_row_index("?").filter(~pl.col("?").is_in(list(faults))).drop("?"), rejects
 
 
-def _check_ends(origin: Origin) -> None:
+def check_ends(origin: Origin) -> None:
+    """Raise InvalidData where the file was cut off."""
     with origin.path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(size - _TAIL, 0))

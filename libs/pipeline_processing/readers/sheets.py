@@ -9,7 +9,7 @@ import polars as pl
 from etl_core.errors import InvalidData
 from pipeline_processing.readers import BATCH_BYTES, BATCH_ROWS, LINE, Batch, Dialect
 from pipeline_processing.readers.assembling import Counts, Tidy, cut, number
-from pipeline_processing.readers.cells import read_sheet, read_sheet_apart
+from pipeline_processing.readers.cells import read_sheet_apart
 from pipeline_processing.readers.dialects import find_header, unique_names
 from pipeline_processing.readers.merged_cells import join_groups, spans_of
 from pipeline_processing.readers.office_guard import check_xls, check_xlsx
@@ -95,9 +95,8 @@ class SheetRows:
             yield from cut(batch, self._header)
 
     def _load(self, form: Format, notes: list[str]) -> tuple[str, pl.DataFrame]:
-        """Return the chosen sheet's name and its cells. The old format is read apart: it can make calamine crash."""
-        read = read_sheet if self._kind == "xlsx" else read_sheet_apart
-        cells = read(self._origin.path, self._origin.name, form.sheet)
+        """Return the chosen sheet's name and its cells; they are read apart, as calamine may crash."""
+        cells = read_sheet_apart(self._origin.path, self._origin.name, form.sheet)
         if cells.others:
             notes.append(f"sheets not read: {', '.join(cells.others[:10])}")
         return cells.sheet, cells.frame
