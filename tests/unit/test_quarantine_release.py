@@ -11,6 +11,7 @@ import pytest
 from etl_core.errors import ConfigError
 from faulty_store import Killed
 from pipeline_processing.contracts.load import load
+from pipeline_processing.jobs.backfill import Backfill
 from pipeline_processing.processors.silver.care import merge_small
 from pipeline_processing.processors.silver.release_plan import open_book
 from pipeline_processing.processors.silver.takeback import take_back
@@ -235,6 +236,23 @@ async def test_rows_mended_by_hand_are_mended_again_when_the_same_version_is_rea
     assert 0 == await world.run("r3", "--force")
     names = (await world.rows()).filter(pl.col("_source_file") == FILE).sort("_source_row")
     assert [(3, "Cid"), (8, "Dee"), (4, "Eve")] == names.select("id", "name").rows()
+
+
+async def test_a_backfills_preview_knows_what_was_mended_and_waived(world: QuarantineWorld) -> None:
+    path = mended(await exported(world), (",x,Dee", ",8,Dee"))
+    await world.release("rel-1", "--edited", str(path_of_row(path, 2)))
+    await world.release("rel-2", "--waive", "hired.type", "--expires", "2031-01-01")
+    async with world.handler() as services:
+        job = Backfill(services.settings)
+        spec = job.parse(["--contract", str(world.contract), "--agency-id", "20", "--force"])
+        (trial,) = (await job.preview(spec, services, sample=1)).trials
+    assert trial.difference is not None
+    assert (3, 3, True, 1) == (
+        trial.difference.before,
+        trial.difference.after,
+        trial.difference.is_none,
+        trial.quarantined,
+    )
 
 
 async def test_a_mended_row_that_fails_a_later_contract_is_mended_further_from_there(world: QuarantineWorld) -> None:

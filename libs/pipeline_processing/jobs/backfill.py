@@ -77,6 +77,7 @@ class Backfill(BronzeToSilver):
         """Return what a run of ``spec`` would do, tried out on ``sample`` files; writes to no store."""
         from pipeline_processing.processors.silver import backfill, item, plan, preview  # noqa: PLC0415 - see above
         from pipeline_processing.processors.silver.snapshots import read_current  # noqa: PLC0415 - see above
+        from pipeline_processing.processors.silver.standing import standing  # noqa: PLC0415 - see above
         from pipeline_processing.reports.estimate import estimate  # noqa: PLC0415 - see above
 
         contract, destination = contract_of(spec), destination_of(spec)
@@ -89,7 +90,8 @@ class Backfill(BronzeToSilver):
         limits = plan.Limits(spec["pack_max_items"], spec["pack_max_bytes"])
         cost = await estimate(NAME, plan.items(found, backfill.decided, make, limits))
         key = services.settings.token_key
-        given = preview.Given(contract, references, key.get_secret_value().encode() if key else None, today)
+        holding = await standing(destination, services, today=today)
+        given = preview.Given(contract, references, key.get_secret_value().encode() if key else None, today, holding)
         tables = services.table(destination), services.table(destination, "quarantine")
         trials = preview.Trials(given, services, *tables, destination.bucket)
         return preview.Preview(tally, cost, await trials.run(tally.sample))

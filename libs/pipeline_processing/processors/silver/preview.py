@@ -8,7 +8,7 @@ import heapq
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence  # noqa: TC003 - dataclasses keep their annotations
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +16,9 @@ from etl_core.errors import AccessDenied, Archived, InvalidData, NotFound, Preco
 from pipeline_processing.processors.refine import refine
 from pipeline_processing.processors.silver.difference import Difference, compare, rows_of
 from pipeline_processing.processors.silver.item import REFINED, FileStatus
-from pipeline_processing.processors.silver.processor import status_of
+from pipeline_processing.processors.silver.processor import mending, status_of
+from pipeline_processing.processors.silver.standing import Standing, read_mended
+from pipeline_processing.quarantine.policy import waive
 from pipeline_processing.reports.estimate import GET_PRICE, PUT_PRICE, Estimate
 from pipeline_processing.tables.publication import origins_of
 
@@ -160,6 +162,8 @@ class Given:
     references: Mapping[str, pl.DataFrame]
     token_key: bytes | None
     today: date
+    standing: Standing = field(default_factory=Standing)
+    """What people decided about rows of the files: a run would be planned with it."""
 
 
 class Trials:
@@ -177,7 +181,9 @@ class Trials:
             live[source].append(file)
         quarantined: dict[str, int] = defaultdict(int)
         async for source, file in _files_of(self._quarantine, sources):
-            quarantined[source] += sum(origin.rows for origin in origins_of(file) if origin.source == source)
+            quarantined[source] += sum(
+                origin.rows for origin in origins_of(file) if origin.source == source and not origin.part
+            )
         return [await self._try(judged, live[judged.file.source], quarantined[judged.file.source]) for judged in sample]
 
     async def _try(self, judged: Judged, live: Sequence[DataFile], quarantined: int) -> Trial:
@@ -212,10 +218,13 @@ class Trials:
         file, given = judged.file, self._given
         path = folder / f"source{''.join(PurePosixPath(file.key).suffixes[-2:])[:32]}"
         await _fetch(self._services.store(file.bucket), file.key, path, etag=file.etag)
+        waived = given.standing.waived_in([file]).get(file.source, ())
+        mended = given.standing.mended_in([file]).get(file.source, ())
+        edits = await read_mended(self._services.store, mended)
         return await asyncio.to_thread(
             refine,
             path,
-            given.contract,
+            waive(given.contract, waived),
             into=folder / "out",
             source=file.source,
             source_version=file.version,
@@ -224,6 +233,7 @@ class Trials:
             token_key=given.token_key,
             today=given.today,
             footer={},
+            opened=mending(edits),
         )
 
     async def _compare(self, judged: Judged, live: Sequence[DataFile], refined: Refined, folder: Path) -> Difference:

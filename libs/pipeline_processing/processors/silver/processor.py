@@ -7,7 +7,6 @@ import tempfile
 import threading
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -120,7 +119,7 @@ class SilverProcessor:
                 try:
                     path = await self._download(file, folder)
                     mended = await self._mended(pack, file)
-                    opened = partial(_open_mended, mended=mended) if mended.height else None
+                    opened = mending(mended)
                     refined = await self._refine(path, item.agency_id, pack, file, given, opened=opened)
                 except (NotFound, PreconditionFailed, Archived, AccessDenied, InvalidData) as error:
                     status = status_of(error)
@@ -225,8 +224,11 @@ class SilverProcessor:
         return entry, stored
 
 
-def _open_mended(path: Path, contract: Contract, *, mended: pl.DataFrame) -> Rows:
-    return MendedRows(open_rows(path, contract), mended, contract)
+def mending(mended: pl.DataFrame) -> Callable[[Path, Contract], Rows] | None:
+    """Return what opens a file with its mended rows; None where there are none."""
+    if mended.is_empty():
+        return None
+    return lambda path, contract: MendedRows(open_rows(path, contract), mended, contract)
 
 
 def path_of_profile(refined: Refined, item: Item) -> Path:
