@@ -166,7 +166,7 @@ def print_rows(frames: list[pl.DataFrame], total: int, contracts: Mapping[str, C
         print_pairs(
             {
                 **{name: str(value) for name, value in known.items()},
-                "rules": " ".join(document["rules"]),
+                "rules": "; ".join(document["rules"]),
                 **decision,
                 **record,
                 **{f"  {name}": value for name, value in {**own, **hidden}.items()},

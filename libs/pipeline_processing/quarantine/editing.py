@@ -169,7 +169,7 @@ def _line(row: Mapping[str, Json], columns: Sequence[str]) -> list[str]:
     ours = {
         **{name: str(row[name]) for name in FIRST},
         "record": "" if record is None else record.decode("utf-8", "backslashreplace"),
-        "rules": " ".join(row["rules"]),
+        "rules": "; ".join(row["rules"]),
         "reason": row["reason"] or "",
     }
     return [ours[name] if name in _OURS else _cell(raw.get(_inner(name))) for name in columns]
