@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from typing import TYPE_CHECKING, Literal
 
@@ -55,7 +56,7 @@ class _Cells:
         if not count:
             return pl.DataFrame(schema=dict.fromkeys(self._header, pl.String)), {}
         frame = pl.read_csv(
-            plain,
+            codecs.BOM_UTF8 + plain if plain.startswith(codecs.BOM_UTF8) else plain,  # Polars takes one for a mark
             has_header=False,
             schema=self._schema,
             separator=self._shape.delimiter,

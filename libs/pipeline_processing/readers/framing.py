@@ -101,7 +101,7 @@ class Framer:
         """Return what ``block`` completes. With ``is_last`` that is everything."""
         rejects: list[Reject] = []
         if self._too_long is not None:
-            block = self._pass_over(block, rejects, is_last=is_last)
+            block = self._pass_over(self._rest + block, rejects, is_last=is_last)
             if self._too_long is not None:
                 return _nothing(rejects)
         data = self._rest + block if self._rest else block
@@ -116,10 +116,12 @@ class Framer:
         """Drop the rest of a record that is too long; return what follows it."""
         taken = self._too_long or bytearray()
         ends = [at for at in (block.find(b"\n"), block.find(b"\r")) if at >= 0]
-        if not ends and not is_last:
-            self._too_long_size += len(block)
-            return b""
         end = min(ends) if ends else len(block)
+        self._rest = b""
+        if block[end:] in {b"", b"\r"} and not is_last:  # a CR at the very end waits for what follows it
+            self._rest = block[end:]
+            self._too_long_size += end
+            return b""
         self._too_long_size += end
         after = end + (2 if block[end : end + 2] == b"\r\n" else 1)
         self._too_long = None
@@ -171,7 +173,8 @@ class Framer:
         if len(rest) > RECORD_LIMIT and not is_whole:
             self._too_long = bytearray(rest[:RAW_LIMIT])
             self._too_long_size = len(rest)
-            rest = b""
+            rest = b"\r" if rest.endswith(b"\r") else b""
+            self._too_long_size -= len(rest)
         self._rest = rest
 
     def line(self, index: int) -> int:

@@ -11,7 +11,7 @@ import polars as pl
 from pipeline_processing.readers import LINE, RAW_LIMIT, Batch, Dialect, Reject
 from pipeline_processing.readers.assembling import Counts, Tidy, cut, number
 from pipeline_processing.readers.encodings import Transcoder, check_encoding, decide, detect, restore
-from pipeline_processing.readers.framing import Framed, Framer, Shape
+from pipeline_processing.readers.framing import RECORD_LIMIT, Framed, Framer, Shape
 from pipeline_processing.readers.streams import BLOCK, ByteStream, Source
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 _LINES_AT_ONCE = 500_000
-_HALF_A_CHARACTER = 3
+_BEYOND_ASCII = bytes(range(128, 256))
 
 
 class Splitter(Protocol):
@@ -107,7 +107,9 @@ class TextRows:
             if self._encoding is None:
                 data = self._tail + block if following else self._tail + block + b"\n"
                 self._encoding = self._framer.codec = decide(data, self._form.encoding)
-                self._tail = block[-_HALF_A_CHARACTER:]
+                # A word that goes on in the next block decides as a whole; its half may look like another encoding.
+                word = self._tail + block
+                self._tail = word[len(word.rstrip(_BEYOND_ASCII)) :][-RECORD_LIMIT:]
             pieces = _pieces(block)
             for place, piece in enumerate(pieces, start=1):
                 framed = self._framer.frame(piece, is_last=not following and place == len(pieces))
