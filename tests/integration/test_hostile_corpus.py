@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import pytest
 
+from pipeline_processing.readers import REASONS
+
 HOSTILE: Final = Path(__file__).parents[1] / "fixtures" / "hostile"
 VERDICTS: Final[dict[str, dict[str, Any]]] = json.loads((HOSTILE / "verdicts.json").read_text("utf-8"))
 SMALL: Final = tuple(case for case, verdict in VERDICTS.items() if "made" not in verdict)
@@ -69,6 +71,10 @@ def test_a_small_hostile_file_comes_to_its_verdict(case: str, small: dict[str, d
 @pytest.mark.parametrize("case", BIG)
 def test_a_big_hostile_file_comes_to_its_verdict(case: str, big: dict[str, dict[str, Any]]) -> None:
     check(VERDICTS[case], big[case])
+
+
+def test_the_corpus_has_every_reason_for_which_a_record_is_rejected() -> None:
+    assert REASONS == {reason for verdict in VERDICTS.values() for reason in verdict.get("rejects", {})}
 
 
 def test_every_committed_file_has_a_verdict_and_every_verdict_a_line_in_the_table() -> None:

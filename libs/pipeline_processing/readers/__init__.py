@@ -23,6 +23,23 @@ BATCH_ROWS: Final = 65_536
 BATCH_BYTES: Final = 16 * 1024 * 1024
 
 
+REASONS: Final = frozenset(
+    {
+        "ragged",  # too few or too many fields, or characters
+        "bad quote",  # text follows a closing quote
+        "unclosed quote",  # a quote is not closed, or only by another record's
+        "nul byte",
+        "undecodable",  # bytes that are no character of the file's encoding, or half a surrogate pair
+        "too long",
+        "bad json",
+        "not an object",  # JSON, but no record
+        "duplicate key",
+        "too deep",
+    }
+)
+"""Why a record is no row."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reject:
     """A record that is no row. ``raw`` are its bytes as they stand in the file, cut at `RAW_LIMIT`."""
@@ -30,7 +47,7 @@ class Reject:
     row: int
     line: int
     reason: str
-    """``ragged``, ``unclosed quote``, ``undecodable`` …: one of the fixed set that the readers document."""
+    """One of `REASONS`."""
     detail: str
     """Counts and positions only, no values: ``13 fields where the header has 12``."""
     raw: bytes

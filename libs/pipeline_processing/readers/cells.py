@@ -8,8 +8,6 @@ NAME SHEET TARGET` is that process.
 from __future__ import annotations
 
 import json
-import resource
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from typing import Any, Final
 import polars as pl
 
 from etl_core.errors import ConfigError, InvalidData
+from pipeline_processing.readers.apart import BAD_INPUT, limit_memory, run_apart
 from pipeline_processing.readers.dialects import COLUMNS_LIMIT
 from pipeline_processing.readers.guarded import reading
 
@@ -61,12 +60,9 @@ def read_sheet_apart(path: Path, name: str, wanted: str | int | None) -> SheetCe
     """Do the same in a process whose memory and time are limited; InvalidData where it does not come through."""
     with tempfile.TemporaryDirectory(prefix="pipeline-") as folder:
         target = Path(folder) / "cells.arrow"
-        command = [sys.executable, "-m", __name__, str(path), name, json.dumps(wanted), str(target)]
-        try:
-            child = subprocess.run(command, capture_output=True, check=False, timeout=SECONDS)  # noqa: S603 - our own module
-            answer = json.loads(child.stdout)
-        except (subprocess.TimeoutExpired, ValueError) as error:
-            raise InvalidData(f"{name}: {_WHAT} that can not be read") from error
+        arguments = (str(path), name, json.dumps(wanted), str(target))
+        fault = f"{name}: {_WHAT} that can not be read"
+        answer = json.loads(run_apart(__name__, *arguments, seconds=SECONDS, fault=fault))
         if "invalid" in answer:
             raise InvalidData(answer["invalid"])
         if "config" in answer:
@@ -99,14 +95,15 @@ def _cells(book: Any, sheet: str, name: str) -> pl.DataFrame:  # noqa: ANN401 - 
 def main(argv: list[str]) -> int:
     """Write the cells of one sheet to a file, and print which it was; or what is wrong."""
     path, name, wanted, target = argv
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit_memory(ADDRESS_SPACE)
     try:
         cells = read_sheet(Path(path), name, json.loads(wanted))
     except InvalidData as error:
         answer: dict[str, Any] = {"invalid": str(error)}
     except ConfigError as error:
         answer = {"config": error.what, "way_out": error.way_out}
+    except MemoryError:
+        return BAD_INPUT
     else:
         cells.frame.write_ipc(target)
         answer = {"sheet": cells.sheet, "others": cells.others}

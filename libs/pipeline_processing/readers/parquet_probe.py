@@ -6,14 +6,13 @@ pipeline_processing.readers.parquet_probe FILE` reads the file once and throws t
 
 from __future__ import annotations
 
-import resource
-import subprocess
 import sys
 from pathlib import Path
 from typing import Final
 
 from etl_core.errors import InvalidData
 from pipeline_processing.contracts.model import Format
+from pipeline_processing.readers.apart import BAD_INPUT, limit_memory, run_apart
 from pipeline_processing.readers.origins import Origin
 from pipeline_processing.readers.parquet_rows import ParquetRows
 
@@ -23,23 +22,18 @@ SECONDS: Final = 3600
 
 def probe(path: Path, name: str) -> None:
     """Raise InvalidData where reading ``path`` fails, crashes or takes too much memory; ``name`` is for messages."""
-    command = [sys.executable, "-m", __name__, str(path)]
-    try:
-        subprocess.run(command, capture_output=True, check=True, timeout=SECONDS)  # noqa: S603 - our own module
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-        raise InvalidData(f"{name}: a Parquet file that can not be read") from error
+    run_apart(__name__, str(path), seconds=SECONDS, fault=f"{name}: a Parquet file that can not be read")
 
 
 def main(argv: list[str]) -> int:
-    """Read the file that is named to its end; 1 where that can not be."""
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    """Read the file that is named to its end; `BAD_INPUT` where that can not be."""
+    limit_memory(ADDRESS_SPACE)
     path = Path(argv[0])
     try:
         for _ in ParquetRows(Origin(path, path.name), Format()):
             pass
-    except InvalidData:
-        return 1
+    except (InvalidData, MemoryError):
+        return BAD_INPUT
     return 0
 
 
