@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from etl_core.errors import InvalidData
-from pipeline_processing.processors.silver_file import ROW_GROUP, Output, Shape, with_constants, write
+from pipeline_processing.processors.silver_file import ROW_GROUP, Output, Shape, is_one_of, sink, with_constants, write
 from pipeline_processing.processors.staging import Staging
 
 if TYPE_CHECKING:
@@ -99,15 +99,19 @@ def test_the_footer_holds_our_metadata(tmp_path: Path) -> None:
     assert "r1" == pl.read_parquet_metadata(output.path)["pipeline.run"]
 
 
-@pytest.mark.parametrize("partition_by", [("_agency_id",), ("s",)], ids=["one file", "by a column"])
-def test_the_last_pass_never_leaves_the_streaming_engine(tmp_path: Path, partition_by: tuple[str, ...]) -> None:
-    staging = staged(tmp_path, pl.DataFrame({"n": [1, 2], "s": ["a", "b"]}))
-    gone = np.array([True, False])
-    rows = with_constants(staging.scan(gone), shape(partition_by=partition_by, constants={"_v": "1"}))
-    plan = rows.show_graph(engine="streaming", plan_stage="physical", raw_output=True)
-    assert plan is not None
-    assert IN_MEMORY not in plan
-    assert "multi-scan[parquet]" in plan
+@pytest.mark.parametrize("kind", ["one file", "by a column", "some of many partitions"])
+def test_the_last_pass_never_leaves_the_streaming_engine(tmp_path: Path, kind: str) -> None:
+    staging = staged(tmp_path, pl.DataFrame({"n": [1, 2], "s": ["a", None]}))
+    rows = with_constants(staging.scan(np.array([True, False])), shape(constants={"_v": "1"}))
+    by_column = pl.PartitionBy(tmp_path, key=["s"], include_key=False, approximate_bytes_per_file=None)
+    if kind == "some of many partitions":
+        rows = rows.filter(is_one_of(pl.DataFrame({"s": ["a", None], "n": [1, None]})))
+    plan = sink(rows, tmp_path / "x.parquet" if kind == "one file" else by_column, shape())
+    graph = plan.show_graph(engine="streaming", plan_stage="physical", raw_output=True)
+    assert graph is not None
+    assert IN_MEMORY not in graph
+    assert "multi-scan[parquet]" in graph
+    assert ("parquet-sink" if kind == "one file" else "partition-keyed[parquet]") in graph
 
 
 def test_what_leaves_the_streaming_engine_is_seen_in_a_plan() -> None:

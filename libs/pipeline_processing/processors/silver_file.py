@@ -73,14 +73,14 @@ def write(rows: pl.LazyFrame, into: Path, shape: Shape) -> list[Output]:
     found = _write_split(rows, split_by, into, shape) if split_by else {}
     if not found:
         found = {"rows.parquet": dict.fromkeys(split_by)}
-        _sink(rows.drop(split_by), into / "rows.parquet", shape)
+        sink(rows.drop(split_by), into / "rows.parquet", shape).collect(engine="streaming")
     order = sorted(found, key=lambda name: [(value is not None, value or "") for value in found[name].values()])
     partitions = {name: {column: {**fixed, **found[name]}[column] for column in shape.partition_by} for name in order}
     return [_output(into / name, partition, shape) for name, partition in partitions.items()]
 
 
 def with_constants(rows: pl.LazyFrame, shape: Shape) -> pl.LazyFrame:
-    """Return the plan of what is written; its every node runs in the streaming engine."""
+    """Return ``rows`` with the columns that have one value."""
     return rows.with_columns(
         pl.lit(value, pl.String).alias(name)
         for name, value in shape.constants.items()
@@ -109,12 +109,12 @@ def _write_split(
     )
     row_group = min(ROW_GROUP, OPEN_ROWS // min(OPEN_PARTITIONS, max(1, partitions.height)))
     for chosen in partitions.iter_slices(OPEN_PARTITIONS):
-        some = rows if chosen.height == partitions.height else rows.filter(_is_one_of(chosen))
-        _sink(some, target, shape, row_group=row_group)
+        some = rows if chosen.height == partitions.height else rows.filter(is_one_of(chosen))
+        sink(some, target, shape, row_group=row_group).collect(engine="streaming")
     return found
 
 
-def _is_one_of(partitions: pl.DataFrame) -> pl.Expr:
+def is_one_of(partitions: pl.DataFrame) -> pl.Expr:
     """Return whether a row is of one of ``partitions``, by comparisons that the streaming engine knows."""
     return pl.any_horizontal(
         pl.all_horizontal(
@@ -124,8 +124,11 @@ def _is_one_of(partitions: pl.DataFrame) -> pl.Expr:
     )
 
 
-def _sink(rows: pl.LazyFrame, target: Path | pl.PartitionBy, shape: Shape, *, row_group: int = ROW_GROUP) -> None:
-    rows.sink_parquet(
+def sink(
+    rows: pl.LazyFrame, target: Path | pl.PartitionBy, shape: Shape, *, row_group: int = ROW_GROUP
+) -> pl.LazyFrame:
+    """Return the plan that writes ``rows`` once it is collected."""
+    return rows.sink_parquet(
         target,
         compression="zstd",
         compression_level=COMPRESSION_LEVEL,
@@ -133,7 +136,7 @@ def _sink(rows: pl.LazyFrame, target: Path | pl.PartitionBy, shape: Shape, *, ro
         statistics=True,
         maintain_order=True,
         metadata=dict(shape.footer),
-        engine="streaming",
+        lazy=True,
     )
 
 
