@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from contract_documents import check, column, faults_of, loaded
 from pipeline_processing.contracts.model import Threshold
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def _checked(kind: str = "string", **quality: object) -> object:
@@ -122,6 +127,8 @@ def test_a_query_gets_its_table_and_column_whatever_the_placeholders_are_called(
         ("SELECT COUNT(*) FROM {table} -- ; DROP TABLE x\n; DROP TABLE y", "it is not a query: it has DROP"),
         ("SELECT COUNT(*) FROM read_csv('/etc/passwd')", "it reads files"),
         ("SELECT COUNT(*) FROM '/etc/passwd', {table}", "it reads files"),
+        ("SELECT COUNT(*) FROM \"read_csv\"('/etc/passwd'), {table}", "it reads files"),
+        ("SELECT COUNT(*) FROM `read_csv` ('/etc/passwd'), {table}", "it reads files"),
         ("SELECT COUNT(*) FROM other", "it does not read the table"),
         ("SELECT COUNT(*) FROM {table} WHERE a = ${X}", "there is no placeholder ${X}"),
         ("SELECT COUNT({column}) FROM {table}", "it names {column}, but stands at the table"),
@@ -232,3 +239,22 @@ def test_checks_without_a_name_are_told_apart() -> None:
     twice = [{"metric": "rowCount", "mustBeGreaterThan": 1}, {"metric": "rowCount", "mustBeLessThan": 9}]
 
     assert ["rowCount", "rowCount_2"] == [one.name for one in loaded(column("a"), quality=twice).checks]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT COUNT(*) FROM {table} WHERE '/*' = '/*' AND 1 IN (SELECT a FROM read_csv('PATH')) OR '*/' = ''",
+        "SELECT MAX(a) + 0 * LENGTH('--{table}') FROM read_csv('PATH')",
+        "SELECT COUNT(*) AS \"'\" FROM read_csv('PATH') AS \"'{table}\"",
+    ],
+)
+def test_a_query_that_hides_its_file_from_the_eye_is_refused_by_its_plan(query: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("a\n41\n")
+
+    said = faults_of(
+        column("a"), quality=[{"name": "q", "type": "sql", "query": query.replace("PATH", str(path)), "mustBe": 0}]
+    )
+
+    assert ["schema.people.quality.q.query: it reads files"] == [line[:45] for line in said]
