@@ -174,3 +174,10 @@ def test_a_decimal_too_wide_for_any_table_is_refused() -> None:
 def test_numbers_have_the_types_that_the_contract_says() -> None:
     for one, dtype in ((INTEGER, pl.Int64()), (NUMBER, pl.Float64()), (CENTS, pl.Decimal(12, 2))):
         assert dtype == planned(one).normalise(batch({"x": ["1", None]}))["x"].dtype
+
+
+@pytest.mark.parametrize("step", ["number", "money"])
+def test_a_number_on_the_way_to_an_integer_is_exact(step: str) -> None:
+    texts = ["9007199254740993", "9,223,372,036,854,775,807", "12.0", "1.9999999999999999999", "1e-400"]
+
+    assert [2**53 + 1, 2**63 - 1, 12, FAULT, FAULT] == read(column(step, "integer"), *texts)

@@ -32,6 +32,8 @@ TYPES: Final[Mapping[str, pl.DataType]] = {
     "time": pl.Time(),
 }
 _MOST_DIGITS: Final = 38
+_WHOLE: Final = pl.Decimal(_MOST_DIGITS, 0)
+"""What numbers and amounts are read as where integers are made of them: a float would round those beyond 2**53."""
 
 _SERIES_STEPS: Final[Mapping[str, Callable[[Mapping[str, Json]], SeriesStep]]] = {
     "person_name": people.person_name,
@@ -178,7 +180,8 @@ class _Chain:
         if step.name in texts.TEXT_STEPS:
             self._add_text(texts.TEXT_STEPS[step.name](step.options), costly=step.name in texts.COSTLY)
         elif step.name in numbers.NUMBER_STEPS:
-            target = pl.Int64() if step.name == "integer" else dtype if dtype.is_decimal() else pl.Float64()
+            inexact = dtype if dtype.is_decimal() else _WHOLE if dtype.is_integer() else pl.Float64()
+            target = pl.Int64() if step.name == "integer" else inexact
             self.add_series(numbers.NUMBER_STEPS[step.name](step.options, target))
         else:
             self.add_series(_SERIES_STEPS[step.name](step.options))
