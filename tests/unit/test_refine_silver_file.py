@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import subprocess
 import sys
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,6 +93,15 @@ def test_bounds_are_told_of_the_columns_that_may_be(tmp_path: Path) -> None:
         "maxValues": {"n": 2, "s": "x" * 32 + "\U0010ffff", "d": "2020-01-02"},
         "nullCount": {"n": 1, "s": 0, "d": 0, "b": 0},
     } == output.stats
+
+
+def test_bounds_of_decimals_are_exact_or_none(tmp_path: Path) -> None:
+    wide = Decimal("12345678901234567890.12")
+    frame = pl.DataFrame(
+        {"n": [Decimal("0.10"), Decimal("7.35")], "s": [wide, wide]}, schema=dict.fromkeys("ns", pl.Decimal(38, 2))
+    )
+    (output,) = written(tmp_path, staged(tmp_path, frame))
+    assert ({"n": 0.1}, {"n": 7.35}) == (output.stats["minValues"], output.stats["maxValues"])
 
 
 def test_the_footer_holds_our_metadata(tmp_path: Path) -> None:

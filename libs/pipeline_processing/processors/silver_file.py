@@ -191,7 +191,8 @@ def _json(value: object) -> Json:
         case float():
             return value if math.isfinite(value) else None
         case Decimal():
-            return float(value) if Decimal(float(value)) == value else None
+            near = float(value)  # JSON spells it by its shortest digits, which are the decimal's own up to 15
+            return near if Decimal(repr(near)) == value else None
         case datetime() | date() | time():
             return value.isoformat()
     return None
