@@ -34,6 +34,8 @@ def open_delimited(
             given = form.names or (tuple(columns) if form.header_row == 0 or len(columns) == found.width else ())
             given = given or tuple(f"column_{number}" for number in range(1, found.width + 1))
         header, notes = unique_names(given)
+        if any("\ufffd" in name for name in header):
+            notes = (*notes, "the header holds bytes of no character")
         header_bytes = found.header_text.rstrip("\r\n").encode(codec, "replace") or b"\n"
         shape = Shape(found.delimiter, form.quote, given, len(header), found.extra, header_bytes)
         dialect = Dialect("csv", delimiter=found.delimiter, header_line=found.header_line, notes=(*found.notes, *notes))

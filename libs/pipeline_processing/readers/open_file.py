@@ -45,7 +45,7 @@ def open_file(
     source = open_source(path, title)
     try:
         if not source.head:
-            raise InvalidData(f"{title}: the file is empty")  # noqa: TRY301 - the source is closed for it below
+            raise InvalidData("the file is empty")  # noqa: TRY301 - the source is closed for it below
         kind = _kind(source, format, title)
         source.notes.extend(remark(title, kind))
         if kind in BINARY:
@@ -55,6 +55,11 @@ def open_file(
         if kind == "fixed":
             return open_fixed(source, format)
         return open_delimited(source, format, columns=columns, expected=expected)
+    except InvalidData as error:
+        source.close()
+        if str(error).startswith(title):
+            raise
+        raise InvalidData(f"{title}: {error}") from error
     except BaseException:
         source.close()
         raise
