@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from pipeline_processing.contracts.model import Contract
     from pipeline_processing.readers import Reject
+
+_CELLS: Final = 1_000_000
+"""Cells that are written as JSON at once: with its name, a cell of one letter takes twenty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class QuarantineFile:
 
     def add_rows(self, raw: pl.DataFrame, rules: pl.Series) -> None:
         """Take rows as the reader gave them, protected columns tokenised, and the names of the rules each failed."""
+        step = max(1, _CELLS // raw.width)
+        for start in range(0, raw.height, step):
+            self._add_some(raw.slice(start, step), rules.slice(start, step))
+
+    def _add_some(self, raw: pl.DataFrame, rules: pl.Series) -> None:
         cells = pl.struct(pl.exclude(ROW, LINE)) if raw.width > len((ROW, LINE)) else pl.lit(None)
         texts = raw.select(cells.struct.json_encode().alias("raw"))["raw"]
         hashed = [hashlib.sha256(text.encode()).hexdigest() for text in texts]

@@ -19,7 +19,7 @@ from etl_core.errors import Permanent
 from pipeline_processing.contracts.model import LINEAGE
 from pipeline_processing.processors.dedupe import KeyIndex
 from pipeline_processing.processors.quarantine_file import Origin, QuarantineFile
-from pipeline_processing.processors.refined import Refined
+from pipeline_processing.processors.refined import NAMES_TOLD, Refined
 from pipeline_processing.processors.silver_file import Shape, write
 from pipeline_processing.processors.staging import Staging
 from pipeline_processing.quality.checks import compile_checks
@@ -207,7 +207,7 @@ class _Work:
         verdict = self._checks.verdict(rows=self.rows_in, quarantined=quarantined)
         faults = [f"the dedupe key's column {name} is missing" for name in self._keyless]  # else all keys look equal
         if self._contract.unknown_columns == "fail_file" and self._plan.unread:
-            named = ", ".join(self._unread) or f"all {len(self._plan.unread)}"
+            named = ", ".join(self._unread[:NAMES_TOLD]) or f"all {len(self._plan.unread)}"
             faults.append(f"columns that the contract does not know: {named}")
         if not faults:
             return verdict

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import Permanent
 from pipeline_processing.model import Json  # noqa: TC001 - dataclasses keep their annotations
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pipeline_processing.quality.verdict import Verdict
     from pipeline_processing.readers import Dialect
     from pipeline_processing.transforms.choices import Suggestion
+
+NAMES_TOLD: Final = 100
+"""Unknown columns that are named in a marker: a file may have 10,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Refined:
             "dialect": {**asdict(self.dialect), "notes": list(self.dialect.notes)},
             "skipped": dict(self.skipped),
             "missing": list(self.missing),
-            "unread": list(self.unread),
+            "unread": list(self.unread[:NAMES_TOLD]),
+            "unread_count": len(self.unread),
             "suggestions": [asdict(suggestion) for suggestion in self.suggestions],
         }
