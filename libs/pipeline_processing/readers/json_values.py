@@ -67,7 +67,7 @@ def check_object(text: str, value: Value) -> dict[str, Value]:
     """Return ``value``, which was read from ``text``, where it can be kept as it is."""
     if not isinstance(value, dict):
         raise BadRecordError("not an object", "a record must be an object")
-    if _RISKY.search(text):
+    if ("\\u" in text or not text.isascii()) and _RISKY.search(text):
         for part in _texts(value):
             _check_text(part)
     return value
