@@ -41,7 +41,8 @@ def hash_of(keys: pl.DataFrame) -> pl.Series:
 class KeyIndex:
     """Takes a file's rows in order, then tells which of them lose against another of the same key.
 
-    ``hashing`` is there for tests: what it returns must be equal for equal keys.
+    ``hashing`` is there for tests: what it returns must be equal for equal keys. ``heed`` is called before each bucket;
+    what it raises ends the search.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class KeyIndex:
         *,
         candidates: int = CANDIDATES,
         hashing: Callable[[pl.DataFrame], pl.Series] = hash_of,
+        heed: Callable[[], None] = lambda: None,
     ) -> None:
         folder.mkdir(parents=True)
+        self._heed = heed
         self._folder, self._rule, self._budget, self._hashing = folder, rule, candidates, hashing
         self._spills: list[BinaryIO] = [(folder / f"{number:02d}.hashes").open("w+b") for number in range(BUCKETS)]
         self._shared: list[npt.NDArray[np.bool_]] = []
@@ -69,7 +72,7 @@ class KeyIndex:
         A hash that stands here more than once is spilled once: a key that fills the file then fills no bucket.
         """
         hashes = self._hashing(frame.select(self._rule.key)).to_numpy()
-        order = np.argsort(hashes, kind="stable")
+        order = np.argsort(hashes)
         ordered = hashes[order]
         is_again = np.zeros(frame.height, dtype=np.bool_)
         is_again[1:] = ordered[1:] == ordered[:-1]
@@ -103,6 +106,7 @@ class KeyIndex:
         """Return which rows share their hash with another; None where none does."""
         found = np.concatenate([*self._shared, np.zeros(0, dtype=np.bool_)])
         for spill in self._spills:
+            self._heed()
             spill.seek(0)
             spilled = np.fromfile(spill, dtype=_SPILLED)
             spilled = spilled[np.argsort(spilled["hash"])]
@@ -129,6 +133,7 @@ class KeyIndex:
         if held:
             self._spill(pl.concat(held), parts, written)
         for paths in written.values():
+            self._heed()
             best = pl.read_ipc(paths[0])
             for path in paths[1:]:
                 best = self._best(pl.concat([best, pl.read_ipc(path)]))
