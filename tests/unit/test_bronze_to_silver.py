@@ -9,7 +9,7 @@ from etl_core.errors import ConfigError
 from pipeline_controller.commands import Controller
 from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver
 from pipeline_processing.stages import open_control
-from silver_world import DIRTY, PEOPLE, SilverWorld
+from silver_world import CONTRACT, DIRTY, PEOPLE, SilverWorld
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,3 +127,22 @@ def test_a_wrong_set_of_arguments_is_told_all_at_once(tmp_path: Path) -> None:
         BronzeToSilver(settings).parse(["--all-agencies", "--contract", str(tmp_path / "none.yaml")])
     said = str(error.value)
     assert all(word in said for word in ("none.yaml", "--source-bucket", "--silver-bucket"))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("name,hired\nAnn,2001-02-03\n", "fail file: required column id is missing"),
+        ("id,name,hired\nx,Ann,\n1,Bob,\n", "fail file: more than 10.0000% of the rows are quarantined"),
+    ],
+)
+async def test_a_file_that_fails_says_why_whatever_else_is_wrong_with_it(
+    world: SilverWorld, text: str, why: str
+) -> None:
+    quarantine = (
+        "    customProperties:\n      - property: quarantine\n        value: {maxShare: 0.1}\n    properties:\n"
+    )
+    world.contract.write_text(CONTRACT.replace("    properties:\n", quarantine))
+    await world.bronze("20/people.csv", text)
+    assert 3 == await world.run("r1")
+    assert [why] == [problem["reason"][: len(why)] for problem in (await world.report("r1"))["problems"]]
