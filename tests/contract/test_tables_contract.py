@@ -15,10 +15,13 @@ from etl_core.objects.memory import MemoryBuckets
 from etl_core.objects.s3 import S3Store
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_processing.tables import ABSENT, Change, Edit, Snapshot
+from pipeline_processing.tables.compaction import Files, Optimized, optimize
 from pipeline_processing.tables.delta import DeltaTable
 from pipeline_processing.tables.plain import PlainTable
+from pipeline_processing.tables.publication import tags_of
+from pipeline_processing.tables.publishing import publish
 from pipeline_processing.tables.schema import schema_of
-from tables_world import AT, COLUMNS, SCHEMA, adding, numbers, rows_of, written
+from tables_world import AT, BY_TWO, COLUMNS, SCHEMA, TWO, adding, numbers, origin, rows_of, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -215,6 +218,32 @@ async def test_odd_paths_partitions_and_tags_come_back_as_they_were(
     await table.commit(adding(file))
     assert {file.path: file} == dict((await opened().snapshot()).files)
     assert [("Ann", 1)] == await rows_of(store, opened())
+
+
+async def test_a_partition_of_two_columns_is_one_in_whatever_order_its_values_are_told(
+    store: ObjectStore, opened: Callable[[], Table]
+) -> None:
+    table = opened()
+    files = []
+    for number, name in enumerate("abcd"):
+        one = origin(name)
+        rows = [{"name": name, "age": number}]
+        file = await written(
+            store, table.root, f"{name}.parquet", rows, year="2030", source=one.source, tags=tags_of([one])
+        )
+        values = {column: file.partition[column] for column in (BY_TWO if number % 2 else BY_TWO[::-1])}
+        files.append(replace(file, partition=values))
+    rewriter = Files(store, table.root, clock=FakeClock(), nonce=numbers("merged"))
+    await publish(table, files, run="r1", version=4, schema=TWO, rewriter=rewriter)
+    for reader in (table, opened()):
+        assert [BY_TWO] * 4 == [tuple(file.partition) for file in (await reader.snapshot()).files.values()]
+        assert [BY_TWO] * 4 == [tuple(file.partition) async for file in reader.files()]
+    assert Optimized(4, 1, 0) == await optimize(table, rewriter)
+    assert ["_agency_id=a1/year=2030/merged-merged-0.parquet"] == list((await opened().snapshot()).files)
+    again = origin("b", run="r2", day=2)
+    new = await written(store, table.root, "new.parquet", [{"name": "B", "age": 9}], year="2030", tags=tags_of([again]))
+    await publish(opened(), [new], run="r2", version=1, schema=TWO, rewriter=rewriter)
+    assert [("B", 9), ("a", 0), ("c", 2), ("d", 3)] == await rows_of(store, table)
 
 
 async def test_the_history_has_each_commit_with_what_it_did_newest_first(store: ObjectStore, table: Table) -> None:

@@ -15,9 +15,13 @@ from etl_core.clock import SystemClock
 from etl_core.errors import AccessDenied
 from etl_core.objects.s3 import S3Store
 from pipeline_processing.tables import Change, Edit
+from pipeline_processing.tables.compaction import Files, Optimized, optimize
 from pipeline_processing.tables.delta import DeltaTable
+from pipeline_processing.tables.publication import tags_of
+from pipeline_processing.tables.publishing import publish
+from pipeline_processing.tables.rollback import rollback
 from pipeline_processing.tables.schema import schema_of
-from tables_world import adding, numbers, written
+from tables_world import BY_TWO, TWO, adding, numbers, origin, rows_of, written
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -106,6 +110,38 @@ async def test_a_table_is_read_from_its_checkpoint_where_older_entries_are_gone(
     await store.delete([f"{table.root}_delta_log/{n:020d}.json" for n in range(3)])
     assert await table.snapshot() == await opened().snapshot()
     assert [4, 3] == [commit.version async for commit in opened().history()]
+
+
+async def test_files_of_two_partition_columns_are_merged_and_rewritten_after_a_checkpoint_of_deltalake(
+    store: ObjectStore, opened: Callable[[], DeltaTable]
+) -> None:
+    table = opened()
+    rewriter = Files(store, table.root, clock=SystemClock(), nonce=numbers("merged"))
+
+    async def run(name: str, *sources: str, day: int) -> None:
+        files = []
+        for source in sources:
+            one = origin(source, run=name, day=day)
+            rows = [{"name": name, "age": ord(source)}]
+            path = f"{name}-{source}.parquet"
+            files.append(
+                await written(store, table.root, path, rows, year="2030", source=one.source, tags=tags_of([one]))
+            )
+        await publish(opened(), files, run=name, version=len(files), schema=TWO, rewriter=rewriter)
+
+    sources = "abcdefghijkl"  # the checkpoint spells each file's values in an order by chance
+    for day in range(4):
+        await run(f"r{day}", *sources[3 * day : 3 * day + 3], day=1 + day)
+    assert [BY_TWO] * 12 == [tuple(file.partition) for file in (await opened().snapshot()).files.values()]
+    assert [BY_TWO] * 12 == [tuple(file.partition) async for file in opened().files()]
+    before = await rows_of(store, table)
+    assert Optimized(12, 1, 0) == await optimize(opened(), rewriter)
+    for day in range(2):  # the next checkpoint has the merged file
+        await run(f"again{day}", "abc"[day], day=9)
+    await rollback(opened(), store, "again1", rewriter=rewriter)
+    await rollback(opened(), store, "again0", rewriter=rewriter)
+    assert before == await rows_of(store, opened())
+    assert {"_agency_id=a1/year=2030"} == {path.rpartition("/")[0] for path in (await opened().snapshot()).files}
 
 
 async def test_timestamps_without_a_zone_declare_their_feature(

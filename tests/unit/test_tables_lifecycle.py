@@ -24,6 +24,7 @@ from pipeline_processing.tables.rollback import Effect, rollback, undo
 from tables_world import SCHEMA, numbers, origin, rows_of, written
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pipeline_processing.tables import Table
@@ -206,9 +207,9 @@ async def test_a_compaction_of_files_that_a_publish_took_meanwhile_is_left(world
     new = await world.file("r2", "a", [9], day=2)
 
     class Interrupted(Files):
-        async def merged(self, files: Any) -> DataFile:  # noqa: ANN401 - as the base class
+        async def merged(self, files: Sequence[DataFile], *, partition_by: Sequence[str]) -> DataFile:
             await world.publish("r2", new)
-            return await super().merged(files)
+            return await super().merged(files, partition_by=partition_by)
 
     files = Interrupted(world.store, ROOT, clock=world.clock, nonce=numbers("again"))
     assert Optimized(0, 0, 1) == await optimize(world.table, files)
@@ -223,9 +224,9 @@ async def test_a_publish_whose_file_is_compacted_meanwhile_decides_again(world: 
     class Interrupted(Files):
         calls = 0
 
-        async def without(self, file: DataFile, sources: frozenset[str]) -> DataFile:
+        async def without(self, file: DataFile, sources: frozenset[str], *, partition_by: Sequence[str]) -> DataFile:
             self.calls += 1
-            answer = await super().without(file, sources)
+            answer = await super().without(file, sources, partition_by=partition_by)
             if self.calls == 1:
                 await world.publish("r3", await world.file("r3", "b", [8], day=3))
             return answer

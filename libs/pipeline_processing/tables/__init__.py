@@ -27,7 +27,8 @@ class DataFile:
     """One Parquet file of a table. ``path`` is its key relative to the table's root, as it is: nothing is escaped.
 
     The file has no partition columns in it; their values are in ``partition``, as texts (None = null), and its path
-    begins with `partition_path` of them, because Polars and DuckDB read them from there.
+    begins with `partition_path` of them, because Polars and DuckDB read them from there. A table gives them in the
+    order of its partition columns, however its log spells them.
     """
 
     path: str
@@ -57,6 +58,11 @@ class Snapshot:
     """Live files by path."""
     schema: TableSchema | None = None
     applied: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def partition_by(self) -> tuple[str, ...]:
+        """Return the partition columns in their order; none where there is no table."""
+        return self.schema.partition_by if self.schema else ()
 
     @property
     def exists(self) -> bool:
@@ -136,6 +142,11 @@ def partition_path(partition: Mapping[str, str | None], partition_by: Sequence[s
     Escaped as Hive does, so that a value with a slash in it is one folder.
     """
     return "".join(f"{quote(name, safe='')}={_folder(partition[name])}/" for name in partition_by)
+
+
+def in_order(partition: Mapping[str, str | None], partition_by: Sequence[str]) -> dict[str, str | None]:
+    """Return the values in the order of the partition columns; deltalake's checkpoints keep none."""
+    return {name: partition[name] for name in partition_by if name in partition} | dict(partition)
 
 
 def _folder(value: str | None) -> str:

@@ -76,8 +76,7 @@ def former_tags(edit: Edit, live: Mapping[str, DataFile]) -> dict[str, dict[str,
 def check(change: Change, edit: Edit, snapshot: Snapshot, *, where: str) -> None:
     """InvalidData where an edit does not fit the snapshot that it was decided on: a fault of its decision."""
     added = [file.path for file in edit.add]
-    schema = change.schema or snapshot.schema
-    partition_by = schema.partition_by if schema else ()
+    partition_by = change.schema.partition_by if change.schema else snapshot.partition_by
     faults = [
         *(f"{path} is not in the table" for path in edit.remove if path not in snapshot.files),
         *(f"{path} is both added and removed" for path in sorted({*added} & {*edit.remove})),

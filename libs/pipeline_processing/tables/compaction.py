@@ -15,7 +15,7 @@ import polars as pl
 import structlog
 
 from etl_core.errors import InvalidData
-from pipeline_processing.tables import Change, DataFile, Edit, partition_path
+from pipeline_processing.tables import Change, DataFile, Edit, in_order, partition_path
 from pipeline_processing.tables.publication import merged_origins, origins_of, remaining, tags_of
 
 if TYPE_CHECKING:
@@ -70,16 +70,18 @@ class Files:
         self._store, self._root = store, f"{root.strip('/')}/"
         self._clock, self._nonce, self._folder, self._source = clock, nonce, folder, source_column
 
-    async def without(self, file: DataFile, sources: frozenset[str]) -> DataFile:
+    async def without(self, file: DataFile, sources: frozenset[str], *, partition_by: Sequence[str]) -> DataFile:
         """Write ``file`` without the rows of ``sources``, in its partition; the old one stays where it is."""
         wanted = pl.col(self._source).is_in(list(sources)).not_().fill_null(value=True)
-        return await self._write([file], remaining(file, sources), keep=wanted)
+        return await self._write([file], partition_by, remaining(file, sources), keep=wanted)
 
-    async def merged(self, files: Sequence[DataFile]) -> DataFile:
+    async def merged(self, files: Sequence[DataFile], *, partition_by: Sequence[str]) -> DataFile:
         """Write the rows of ``files``, all of one partition, into one, in the order given."""
-        return await self._write(files, merged_origins(files), keep=pl.lit(value=True))
+        return await self._write(files, partition_by, merged_origins(files), keep=pl.lit(value=True))
 
-    async def _write(self, files: Sequence[DataFile], origins: Sequence[Origin], *, keep: pl.Expr) -> DataFile:
+    async def _write(
+        self, files: Sequence[DataFile], partition_by: Sequence[str], origins: Sequence[Origin], *, keep: pl.Expr
+    ) -> DataFile:
         with tempfile.TemporaryDirectory(prefix="rewrite-", dir=self._folder) as temporary:
             sources = [Path(temporary) / f"{number}.parquet" for number in range(len(files))]
             for file, path in zip(files, sources, strict=True):
@@ -92,8 +94,8 @@ class Files:
                 raise InvalidData(
                     f"{self._root}{files[0].path}: {rows} rows where the tags say {sum(one.rows for one in origins)}"
                 )
-            partition = files[0].partition
-            name = f"{partition_path(partition, list(partition))}merged-{self._nonce()}.parquet"
+            partition = in_order(files[0].partition, partition_by)
+            name = f"{partition_path(partition, partition_by)}merged-{self._nonce()}.parquet"
             info = await self._store.upload(self._root + name, _chunks(target))
         return DataFile(name, info.size, rows, partition, self._clock.now(), stats, tags)
 
@@ -113,7 +115,7 @@ async def optimize(table: Table, files: Files, *, target: int = TARGET) -> Optim
     before = after = left = 0
     for group in groups(snapshot, target):
         number += 1
-        merged = await files.merged(group)
+        merged = await files.merged(group, partition_by=snapshot.partition_by)
         committed = await table.commit(Change(APP, number, _swap(group, merged)))
         if committed.changed:
             before, after = before + len(group), after + 1
@@ -125,10 +127,10 @@ async def optimize(table: Table, files: Files, *, target: int = TARGET) -> Optim
 
 def groups(snapshot: Snapshot, target: int = TARGET) -> list[list[DataFile]]:
     """Return what is to be merged: at least two small files of one partition, published by this product."""
-    partitions: dict[tuple[tuple[str, str | None], ...], list[DataFile]] = defaultdict(list)
+    partitions: dict[tuple[str | None, ...], list[DataFile]] = defaultdict(list)
     for file in sorted(snapshot.files.values(), key=lambda file: (file.modified, file.path)):
         if file.size < SMALL * target and origins_of(file):
-            partitions[tuple(file.partition.items())].append(file)
+            partitions[tuple(file.partition[name] for name in snapshot.partition_by)].append(file)
     return [group for small in partitions.values() for group in _packed(small, target) if len(group) > 1]
 
 

@@ -6,7 +6,7 @@ Protocol: https://github.com/delta-io/delta/blob/master/PROTOCOL.md (readers 1 a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote
@@ -15,12 +15,12 @@ import orjson
 
 from etl_core.errors import ConfigError, InvalidData
 from pipeline_processing.model import Json  # noqa: TC001 - dataclasses keep their annotations
-from pipeline_processing.tables import Commit, DataFile, TableSchema
+from pipeline_processing.tables import Commit, DataFile, TableSchema, in_order
 from pipeline_processing.tables.applying import former_tags
 from pipeline_processing.tables.schema import from_json, has_naive_timestamps, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from pipeline_processing.tables import Change, Edit
 
@@ -59,23 +59,30 @@ class State:
         """Return the table's columns; None before its first entry."""
         if self.metadata is None:
             return None
-        return from_json(orjson.loads(self.metadata["schemaString"]), self.metadata.get("partitionColumns") or ())
+        return from_json(orjson.loads(self.metadata["schemaString"]), partition_columns(self.metadata))
 
-    def apply(self, actions: Iterable[Json]) -> None:
-        """Take the actions of one entry, or of a checkpoint, in."""
+    def apply(self, actions: Sequence[Json]) -> None:
+        """Take the actions of one entry, or some of a checkpoint's, in."""
         for action in actions:
+            if metadata := action.get("metaData"):
+                self._describe(metadata)
             if removed := action.get("remove"):
                 self.files.pop(unquote(removed["path"]), None)
         for action in actions:
             if added := action.get("add"):
-                file = file_of(added)
+                file = file_of(added, partition_columns(self.metadata))
                 self.files[file.path] = file
             elif txn := action.get("txn"):
                 self.applied[txn["appId"]] = txn["version"]
-            elif metadata := action.get("metaData"):
-                self.metadata = metadata
             elif protocol := action.get("protocol"):
                 self.protocol = protocol
+
+    def _describe(self, metadata: Json) -> None:
+        before, self.metadata = partition_columns(self.metadata), metadata
+        if (by := partition_columns(metadata)) != before:  # a checkpoint may name files before it says of what table
+            self.files = {
+                path: replace(file, partition=in_order(file.partition, by)) for path, file in self.files.items()
+            }
 
     def check(self, where: str) -> None:
         """ConfigError where the table uses what this code would read or write wrongly."""
@@ -90,6 +97,11 @@ class State:
                 where=where,
                 way_out="publish to a table of another name",
             )
+
+
+def partition_columns(metadata: Json) -> tuple[str, ...]:
+    """Return the partition columns, in their order, that a table's ``metaData`` names; None names none."""
+    return tuple((metadata or {}).get("partitionColumns") or ())
 
 
 def parse(body: bytes, *, key: str) -> list[Json]:
@@ -163,15 +175,15 @@ def _written(file: DataFile) -> Json:
     }
 
 
-def file_of(action: Json) -> DataFile:
-    """Return the file that an ``add`` or ``remove`` names."""
+def file_of(action: Json, partition_by: Sequence[str] = ()) -> DataFile:
+    """Return the file that an ``add`` or ``remove`` names, its partition's values in the order of ``partition_by``."""
     stats = orjson.loads(action.get("stats") or "{}")
     rows = stats.pop("numRecords", 0)
     return DataFile(
         path=unquote(action["path"]),
         size=action.get("size") or 0,
         rows=rows,
-        partition=action.get("partitionValues") or {},
+        partition=in_order(action.get("partitionValues") or {}, partition_by),
         modified=_time(action.get("modificationTime") or action.get("deletionTimestamp") or 0),
         stats=stats or None,
         tags=action.get("tags") or {},

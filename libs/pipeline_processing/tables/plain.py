@@ -14,12 +14,12 @@ import orjson
 
 from etl_core.errors import InvalidData, NotFound, PreconditionFailed, ReplyLost, Transient
 from etl_core.objects.create import BACKOFF, TRIES, create_once
-from pipeline_processing.tables import ABSENT, Commit, DataFile, Snapshot, TableSchema, Vacuumed
+from pipeline_processing.tables import ABSENT, Commit, DataFile, Snapshot, TableSchema, Vacuumed, in_order
 from pipeline_processing.tables.applying import apply, former_tags
 from pipeline_processing.tables.schema import merged
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import timedelta
 
     from etl_core.clock import Clock
@@ -198,7 +198,8 @@ class PlainTable:
             if document["v"] != VERSION:
                 raise InvalidData(f"s3://{self._store.bucket}/{self._key}: version {document['v']} of a manifest")
             schema = TableSchema(document["schema"]["columns"], tuple(document["schema"]["partition_by"]))
-            files = {file.path: file for file in map(_file_of, document["files"])}
+            read = (_file_of(file, schema.partition_by) for file in document["files"])
+            files = {file.path: file for file in read}
             snapshot = Snapshot(document["version"], files, schema, document["applied"])
             return Manifest(snapshot, document["record"], found.info.etag)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -235,8 +236,10 @@ def _file_json(file: DataFile) -> Json:
     }
 
 
-def _file_of(document: Mapping[str, Json]) -> DataFile:
-    return DataFile(**{**document, "modified": datetime.fromisoformat(document["modified"])})
+def _file_of(document: Mapping[str, Json], partition_by: Sequence[str] = ()) -> DataFile:
+    partition = in_order(document["partition"], partition_by)
+    modified = datetime.fromisoformat(document["modified"])
+    return DataFile(**{**document, "partition": partition, "modified": modified})
 
 
 def _commit_of(document: Mapping[str, Json]) -> Commit:

@@ -21,7 +21,7 @@ ROUNDS: Final = 8
 class Rewriter(Protocol):
     """Writes a live file anew without some of its sources' rows."""
 
-    async def without(self, file: DataFile, sources: frozenset[str]) -> DataFile:
+    async def without(self, file: DataFile, sources: frozenset[str], *, partition_by: Sequence[str]) -> DataFile:
         """Return the written file, in the same partition, under a name of its own."""
         ...
 
@@ -68,8 +68,10 @@ async def rewriting(
         except RewritesNeeded as needed:
             if rewriter is None:
                 raise
-            live = (await table.snapshot()).files
+            snapshot = await table.snapshot()
             for rewrite in needed.rewrites:
-                if rewrite.path in live:  # else somebody was faster: the next decision does not ask for it
-                    rewritten[rewrite] = await rewriter.without(live[rewrite.path], rewrite.sources)
+                # One that is not live any more: somebody was faster, and the next decision does not ask for it.
+                if (file := snapshot.files.get(rewrite.path)) is not None:
+                    by = snapshot.partition_by
+                    rewritten[rewrite] = await rewriter.without(file, rewrite.sources, partition_by=by)
     raise Transient(f"{table.uri}: its files were compacted anew {ROUNDS} times while {change.app} was committed")

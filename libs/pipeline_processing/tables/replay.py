@@ -14,7 +14,7 @@ import orjson
 
 from etl_core.errors import ConfigError, InvalidData, NotFound
 from etl_core.spool import SortedSpool
-from pipeline_processing.tables.log import CHECKPOINT, ENTRY, FOLDER, State, file_of, key_of, parse
+from pipeline_processing.tables.log import CHECKPOINT, ENTRY, FOLDER, State, file_of, key_of, parse, partition_columns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -56,16 +56,17 @@ class LogReader:
     async def files(self, folder: Path | None = None) -> AsyncIterator[DataFile]:
         """Yield the live files by path; memory holds one commit's files and the spool's share, ``folder`` its rest."""
         checkpoint, versions = await self._start()
+        partition_by: tuple[str, ...] = ()
         with SortedSpool(folder=folder) as spool:
             if checkpoint is not None:
                 async for batch in self._checkpointed(checkpoint):
-                    _spool(spool, checkpoint, batch)
+                    partition_by = _spool(spool, checkpoint, batch) or partition_by
             async for version, actions in self.entries(versions, at_once=2):
-                _spool(spool, version, actions)
+                partition_by = _spool(spool, version, actions) or partition_by
             for _, changes in groupby(spool, key=lambda entry: entry[0]):
                 *_, (_, newest) = changes
                 if action := newest[_VERSION.size :]:
-                    yield file_of(orjson.loads(action))
+                    yield file_of(orjson.loads(action), partition_by)
 
     async def entries(self, versions: Sequence[int], *, at_once: int = READS) -> AsyncIterator[tuple[int, list[Json]]]:
         """Yield the actions of each of these versions, in the order given."""
@@ -155,13 +156,19 @@ _ACTIONS: Final = frozenset({"add", "txn", "metaData", "protocol"})
 _VERSION: Final = struct.Struct(">Q")
 
 
-def _spool(spool: SortedSpool, version: int, actions: Sequence[Json]) -> None:
-    """Take in what happens to files: by path, and of one path in the order of versions; a removal says no more."""
+def _spool(spool: SortedSpool, version: int, actions: Sequence[Json]) -> tuple[str, ...]:
+    """Take in what happens to files: by path, and of one path in the order of versions; a removal says no more.
+
+    Return the partition columns where the actions say them.
+    """
+    partition_by: tuple[str, ...] = ()
     for action in actions:
+        partition_by = partition_columns(action.get("metaData")) or partition_by
         if added := action.get("add"):
             spool.add(unquote(added["path"]).encode(), _VERSION.pack(version) + orjson.dumps(added))
         elif removed := action.get("remove"):
             spool.add(unquote(removed["path"]).encode(), _VERSION.pack(version))
+    return partition_by
 
 
 def _rows(frame: object) -> list[Json]:
