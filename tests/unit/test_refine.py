@@ -312,6 +312,13 @@ def test_progress_is_told_and_a_stop_is_heard(tmp_path: Path) -> None:
     assert not (tmp_path / "stopped" / "scratch").exists()
 
 
+def test_a_stop_after_the_last_batch_is_heard_too(tmp_path: Path) -> None:
+    stop = threading.Event()
+    with pytest.raises(Interrupted):
+        refined(tmp_path, stop=stop, on_progress=lambda _: stop.set())
+    assert [] == list((tmp_path / "out").iterdir())
+
+
 def test_what_can_not_be_read_is_invalid_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InvalidData):
         refined(tmp_path, b"\x1f\x8b\x08\x00cut", name="people.csv.gz")

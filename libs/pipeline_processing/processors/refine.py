@@ -75,6 +75,11 @@ def refine(
     scratch = into / "scratch"
     scratch.mkdir(parents=True)
     origin, opened = Origin(source, source_version, agency_id), opened or open_rows
+
+    def heed() -> None:
+        if stop is not None and stop.is_set():
+            raise Interrupted
+
     with ExitStack() as leaving:
         leaving.callback(shutil.rmtree, scratch)
         with opened(path, contract) as rows:
@@ -88,11 +93,10 @@ def refine(
                 token_key=token_key,
             )
             checks = compile_checks(contract, missing=plan.missing, today=today)
-            work = _Work(contract, plan, checks, header=rows.header, scratch=scratch, origin=origin)
+            work = _Work(contract, plan, checks, header=rows.header, scratch=scratch, origin=origin, heed=heed)
             leaving.callback(work.close)
             for batch in rows:
-                if stop is not None and stop.is_set():
-                    raise Interrupted
+                heed()
                 work.take(batch)
                 if on_progress is not None:
                     on_progress(work.rows_in)
@@ -107,14 +111,24 @@ class _Work:
     """What is found out about one file, and what of it is on disk."""
 
     def __init__(
-        self, contract: Contract, plan: Plan, checks: Checks, *, header: Sequence[str], scratch: Path, origin: Origin
+        self,
+        contract: Contract,
+        plan: Plan,
+        checks: Checks,
+        *,
+        header: Sequence[str],
+        scratch: Path,
+        origin: Origin,
+        heed: Callable[[], None],
     ) -> None:
         self._contract, self._plan, self._checks, self._origin = contract, plan, checks, origin
-        self._staging = Staging(scratch / "rows")
+        self._heed = heed
+        """Raises where the work is to stop."""
+        self._staging = Staging(scratch / "rows", heed=heed)
         self._quarantine = QuarantineFile(scratch / "quarantine", contract, origin)
         rule = contract.dedupe
         self._keyless = [name for name in rule.key if name in plan.missing] if rule else []
-        self._keys = KeyIndex(scratch / "keys", rule) if rule and not self._keyless else None
+        self._keys = KeyIndex(scratch / "keys", rule, heed=heed) if rule and not self._keyless else None
         self._profiler = Profiler([(c.name, type_of(c), c.is_classified) for c in contract.columns])
         self._gone: npt.NDArray[np.bool_] | None = None
         """By position in staging: the rows that do not go to silver."""
@@ -165,14 +179,15 @@ class _Work:
 
     def check_whole_file(self, path: Path, opened: Callable[[Path, Contract], Rows]) -> None:
         """Make the checks that need all rows on those that are left; quarantine what fails one that asks for it."""
-        found = self._checks.whole_file(self._left())
+        self._heed()
+        found = self._checks.whole_file(self._left(), heed=self._heed)
         failing = found.filter(pl.col("check").cast(pl.String).is_in(self._checks.quarantining))
         if failing.height:
             rules = failing.group_by(ROW).agg(pl.col("check").cast(pl.String).alias("rules")).sort(ROW)
             self._take_out(rules[ROW])
             with opened(path, self._contract) as rows:
                 self._quarantine_again(rows, rules)
-        self._checks.measure(self._left())
+        self._checks.measure(self._left(), heed=self._heed)
 
     def result(self, into: Path, footer: Mapping[str, str], rows: Rows) -> Refined:
         """Write the rows that are left and the quarantine, and return the whole account."""
@@ -182,7 +197,8 @@ class _Work:
             {*LINEAGE, *(c.name for c in self._contract.columns if not c.is_classified and c.protection is None)},
             footer,
         )
-        outputs = write(self._staging.scan(self._gone), into, shape)
+        outputs = write(self._staging.scan(self._gone), into, shape, heed=self._heed)
+        self._heed()
         quarantined = self._quarantine.rows
         return Refined(
             folder=into,
@@ -235,6 +251,7 @@ class _Work:
     def _quarantine_again(self, rows: Rows, rules: pl.DataFrame) -> None:
         """Quarantine rows by their numbers: staging has no raw rows, so the file is read once more."""
         for batch in rows:
+            self._heed()
             wanted = rules[_between(rules[ROW], batch.frame[ROW])]
             if wanted.height:
                 chosen = batch.frame.join(wanted, on=ROW, how="inner", maintain_order="left")

@@ -15,7 +15,7 @@ import polars as pl
 from etl_core.errors import InvalidData
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
     from polars.io.partition import FileProviderArgs
@@ -62,15 +62,17 @@ class Shape:
     footer: Mapping[str, str]
 
 
-def write(rows: pl.LazyFrame, into: Path, shape: Shape) -> list[Output]:
+def write(rows: pl.LazyFrame, into: Path, shape: Shape, *, heed: Callable[[], None] = lambda: None) -> list[Output]:
     """Write ``rows`` to ``into``, a file a partition, in order of the partitions; at least one file.
 
-    InvalidData where there are more than `MAX_PARTITIONS`. The number of threads does not change the bytes.
+    InvalidData where there are more than `MAX_PARTITIONS`. The number of threads does not change the bytes. ``heed`` is
+    called before each pass; what it raises ends the writing.
     """
     split_by = [name for name in shape.partition_by if name not in shape.constants]
     fixed = {name: shape.constants[name] for name in shape.partition_by if name in shape.constants}
     rows = with_constants(rows, shape)
-    found = _write_split(rows, split_by, into, shape) if split_by else {}
+    heed()
+    found = _write_split(rows, split_by, into, shape, heed) if split_by else {}
     if not found:
         found = {"rows.parquet": dict.fromkeys(split_by)}
         sink(rows.drop(split_by), into / "rows.parquet", shape).collect(engine="streaming")
@@ -89,7 +91,7 @@ def with_constants(rows: pl.LazyFrame, shape: Shape) -> pl.LazyFrame:
 
 
 def _write_split(
-    rows: pl.LazyFrame, split_by: Sequence[str], into: Path, shape: Shape
+    rows: pl.LazyFrame, split_by: Sequence[str], into: Path, shape: Shape, heed: Callable[[], None]
 ) -> dict[str, dict[str, str | None]]:
     """Return the names of the files that were written, with their partitions' values; empty without a row."""
     partitions = rows.select(split_by).unique().head(MAX_PARTITIONS + 1).collect(engine="streaming").sort(split_by)
@@ -109,6 +111,7 @@ def _write_split(
     )
     row_group = min(ROW_GROUP, OPEN_ROWS // min(OPEN_PARTITIONS, max(1, partitions.height)))
     for chosen in partitions.iter_slices(OPEN_PARTITIONS):
+        heed()
         some = rows if chosen.height == partitions.height else rows.filter(is_one_of(chosen))
         sink(some, target, shape, row_group=row_group).collect(engine="streaming")
     return found

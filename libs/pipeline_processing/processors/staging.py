@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -19,11 +19,14 @@ _COMPRESSION: Final = "uncompressed"
 
 
 class Staging:
-    """Frames of one schema. A row's *position* is its number, from 0, over all of them."""
+    """Frames of one schema. A row's *position* is its number, from 0, over all of them.
 
-    def __init__(self, folder: Path) -> None:
+    ``heed`` is called before each frame is read back; what it raises ends the reading.
+    """
+
+    def __init__(self, folder: Path, *, heed: Callable[[], None] | None = None) -> None:
         folder.mkdir(parents=True)
-        self._folder = folder
+        self._folder, self._heed = folder, heed
         self._files: list[Path] = []
         self._starts: list[int] = [0]
         self._schema: pl.Schema | None = None
@@ -65,4 +68,6 @@ class Staging:
     def frames(self, columns: Sequence[str]) -> Iterator[tuple[int, pl.DataFrame]]:
         """Yield the position of each frame's first row, and ``columns`` of it."""
         for start, path in zip(self._starts, self._files, strict=False):
+            if self._heed is not None:
+                self._heed()
             yield start, pl.read_parquet(path, columns=list(columns), glob=False, use_statistics=False)

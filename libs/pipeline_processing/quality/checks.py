@@ -24,7 +24,7 @@ from pipeline_processing.quality.verdict import CheckResult, concluded, holds, j
 from pipeline_processing.quality.whole_file import duplicates, incomplete, overlaps
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import date
 
     from pipeline_processing.contracts.model import Check, Contract
@@ -121,10 +121,11 @@ class Checks:
             else:
                 tally.failed += second
 
-    def whole_file(self, staged: pl.LazyFrame) -> pl.DataFrame:
+    def whole_file(self, staged: pl.LazyFrame, *, heed: Callable[[], None] = lambda: None) -> pl.DataFrame:
         """Return `_row` (UInt64) and `check` (Enum) of the rows that fail a unique, primary_key or overlap check.
 
         ``staged`` has `_row` and the contract's columns. It is scanned once or twice for a check and bucket.
+        ``heed`` is called before each check; what it raises ends the work.
         """
         self._is_whole = True
         named = pl.Enum([check.name for check in self._contract.checks])
@@ -134,19 +135,24 @@ class Checks:
             tally = self._tallies[check.name]
             if check.kind not in WHOLE_KINDS or tally.why:
                 continue
+            heed()
             failing = self._failing(check, staged, rows)
             tally.looked_at += self._keyed(check, staged)
             tally.failed += len(failing)
             found.append(pl.DataFrame({"_row": failing}).with_columns(pl.lit(check.name, dtype=named).alias("check")))
         return pl.concat(found).sort("_row", "check")
 
-    def measure(self, staged: pl.LazyFrame) -> None:
-        """Take the figures that need the whole file, over the rows of ``staged``: SQL and duplicateValues."""
+    def measure(self, staged: pl.LazyFrame, *, heed: Callable[[], None] = lambda: None) -> None:
+        """Take the figures that need the whole file, over the rows of ``staged``: SQL and duplicateValues.
+
+        ``heed`` is as for `whole_file`.
+        """
         rows = _length(staged)
         for check in self._contract.checks:
             tally = self._tallies[check.name]
             if tally.why or not rows:
                 continue
+            heed()
             if check.kind == "sql":
                 tally.value = figures.answer(check, self._contract, staged, today=self._today)
                 tally.why = "" if tally.value is not None else "the query gives null"

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import AccessDenied, Archived, InvalidData, NotFound, PreconditionFailed
+from pipeline_processing.processors.cancellation import in_thread
 from pipeline_processing.processors.refine import refine
 from pipeline_processing.processors.silver.difference import Difference, compare, rows_of
 from pipeline_processing.processors.silver.item import REFINED, FileStatus
@@ -221,19 +222,21 @@ class Trials:
         waived = given.standing.waived_in([file]).get(file.source, ())
         mended = given.standing.mended_in([file]).get(file.source, ())
         edits = await read_mended(self._services.store, mended)
-        return await asyncio.to_thread(
-            refine,
-            path,
-            waive(given.contract, waived),
-            into=folder / "out",
-            source=file.source,
-            source_version=file.version,
-            agency_id=judged.agency_id,
-            references=given.references,
-            token_key=given.token_key,
-            today=given.today,
-            footer={},
-            opened=mending(edits),
+        return await in_thread(
+            lambda stop: refine(
+                path,
+                waive(given.contract, waived),
+                into=folder / "out",
+                source=file.source,
+                source_version=file.version,
+                agency_id=judged.agency_id,
+                references=given.references,
+                token_key=given.token_key,
+                today=given.today,
+                footer={},
+                stop=stop,
+                opened=mending(edits),
+            )
         )
 
     async def _compare(self, judged: Judged, live: Sequence[DataFile], refined: Refined, folder: Path) -> Difference:
@@ -244,8 +247,8 @@ class Trials:
             before.append((path, file.partition))
         after = [(output.path, output.partition) for output in refined.outputs]
         source = judged.file.source
-        return await asyncio.to_thread(
-            lambda: compare(rows_of(before, source), rows_of(after, source), self._given.contract)
+        return await in_thread(
+            lambda _stop: compare(rows_of(before, source), rows_of(after, source), self._given.contract)
         )
 
 

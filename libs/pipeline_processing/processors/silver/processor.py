@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-import threading
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -15,8 +14,9 @@ import structlog
 from etl_core.errors import AccessDenied, Archived, InvalidData, NotFound, PreconditionFailed
 from pipeline_processing import __version__
 from pipeline_processing.model import ItemResult
+from pipeline_processing.processors.cancellation import in_thread
 from pipeline_processing.processors.content import ContentFile, store
-from pipeline_processing.processors.refine import Interrupted, open_rows, refine
+from pipeline_processing.processors.refine import open_rows, refine
 from pipeline_processing.processors.silver.item import NAME, REFINED, FileStatus, SilverPack, pack_of, problems_of
 from pipeline_processing.processors.silver.snapshots import read_contract, read_reference
 from pipeline_processing.processors.silver.standing import read_mended
@@ -149,11 +149,9 @@ class SilverProcessor:
         *,
         opened: Callable[[Path, Contract], Rows] | None = None,
     ) -> Refined:
-        """Refine off the event loop. A cancelled task waits for its thread, which stops after the batch in work."""
-        stop = threading.Event()
-        work = asyncio.ensure_future(
-            asyncio.to_thread(
-                refine,
+        """Refine off the event loop; a cancelled task waits for its thread, which stops soon."""
+        return await in_thread(
+            lambda stop: refine(
                 path,
                 given.contract,
                 into=path.parent / "out",
@@ -168,18 +166,6 @@ class SilverProcessor:
                 opened=opened,
             )
         )
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            stop.set()
-            while not work.done():
-                try:
-                    await asyncio.shield(work)
-                except asyncio.CancelledError:
-                    continue
-                except Interrupted:
-                    break
-            raise
 
     async def _store(
         self, item: Item, pack: SilverPack, given: Given, file: SourceFile, refined: Refined

@@ -20,6 +20,7 @@ import structlog
 
 from etl_core.errors import AccessDenied, Archived, InvalidData, NotFound, PreconditionFailed
 from pipeline_processing.model import ItemResult, Problem
+from pipeline_processing.processors.cancellation import in_thread
 from pipeline_processing.processors.content import ContentFile, store
 from pipeline_processing.processors.refine import open_rows
 from pipeline_processing.processors.silver.item import REFINED, pack_of
@@ -114,7 +115,7 @@ class ReleaseProcessor(SilverProcessor):
         taken = await self._taken(pack, file, given, refined, folder)
         if taken.height:
             left = selection.join(taken, on="source_row", how="anti", maintain_order="left")
-            await asyncio.to_thread(shutil.rmtree, refined.folder)
+            await in_thread(lambda _stop: shutil.rmtree(refined.folder))
             refined = await self._refine(path, item.agency_id, pack, file, given, opened=opened(left))
         return refined, selection.drop("rules").join(taken, on="source_row", how="inner", maintain_order="left")
 
@@ -135,7 +136,7 @@ class ReleaseProcessor(SilverProcessor):
                 ) from error
             published.append((path, there.partition))
         released = [(output.path, output.partition) for output in refined.outputs if output.rows]
-        return await asyncio.to_thread(taken_keys, released, published, file.source, keys_of(given.contract))
+        return await in_thread(lambda _stop: taken_keys(released, published, file.source, keys_of(given.contract)))
 
     async def _opened(
         self, pack: SilverPack, file: SourceFile, folder: Path, *, selection: pl.DataFrame, contract: Contract
@@ -164,7 +165,8 @@ class ReleaseProcessor(SilverProcessor):
         refined, taken = found
         path = refined.quarantine or refined.folder / "quarantine.parquet"
         extra = _quarantined(taken, given.contract, item, file)
-        failing, news = await asyncio.to_thread(_failing, path, selection, extra, footer_of(pack, file, given.contract))
+        footer = footer_of(pack, file, given.contract)
+        failing, news = await in_thread(lambda _stop: _failing(path, selection, extra, footer))
         passing = selection.join(failing, on="quarantine_id", how="anti")
         entry, outputs = await self._store(item, pack, given, file, replace(refined, quarantine=path if news else None))
         if news:
