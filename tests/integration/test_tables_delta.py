@@ -14,6 +14,7 @@ from etl_core.aws import AwsClients
 from etl_core.clock import SystemClock
 from etl_core.errors import AccessDenied
 from etl_core.objects.s3 import S3Store
+from etl_core.testing.fake_clock import FakeClock
 from pipeline_processing.tables import Change, Edit
 from pipeline_processing.tables.compaction import Files, Optimized, optimize
 from pipeline_processing.tables.delta import DeltaTable
@@ -182,6 +183,21 @@ async def test_vacuum_tells_before_it_deletes_and_keeps_what_the_table_needs(
         info.key.removeprefix(table.root) async for info in store.list(table.root) if "_delta_log" not in info.key
     ]
     assert {new.path} == {*(await opened().snapshot()).files}
+
+
+@pytest.mark.parametrize(
+    ("retention", "age", "expected"), [(20, 10, 0), (80, 70, 0), (80, 130, 1), (60, 70, 1), (0, 10, 1)]
+)
+async def test_a_vacuum_never_keeps_less_than_it_was_told_of_the_minutes_since_a_removal(
+    clients: AwsClients, store: ObjectStore, retention: int, age: int, expected: int
+) -> None:
+    then = FakeClock(SystemClock().now() - timedelta(minutes=age))
+    table = DeltaTable(store, "t", clock=then, jitter=lambda: 0.5, nonce=numbers(), options=clients.storage_options)
+    old = await written(store, table.root, "old.parquet")
+    await table.commit(adding(old))
+    await table.commit(adding(version=2, remove=[old.path]))
+    found = await table.vacuum(older_than=timedelta(minutes=retention), is_dry_run=True, include_unknown=False)
+    assert [old.path] * expected == list(found.paths)
 
 
 async def test_a_commit_stands_where_its_checkpoint_fails(store: ObjectStore) -> None:

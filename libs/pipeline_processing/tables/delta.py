@@ -7,6 +7,8 @@ reply from a lost race nor a 409 from a 412. deltalake writes the checkpoints an
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from math import ceil
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
@@ -21,7 +23,6 @@ from pipeline_processing.tables.schema import merged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-    from datetime import timedelta
 
     from etl_core.clock import Clock
     from etl_core.objects import ObjectStore
@@ -31,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 CHECKPOINT_EVERY: Final = 20
 """Commits between two checkpoints: a reader fetches up to as many small entries beside the checkpoint."""
+_HOUR: Final = timedelta(hours=1)
 
 Answer = TypeVar("Answer")
 
@@ -116,7 +118,7 @@ class DeltaTable:
         def work() -> list[str]:
             table = _opened(self.uri, options)
             found: list[str] = table.vacuum(
-                retention_hours=round(older_than.total_seconds() / 3600),
+                retention_hours=ceil(older_than / _HOUR),  # whole ones only: rather keep too much
                 dry_run=is_dry_run,
                 full=include_unknown,
                 enforce_retention_duration=False,
