@@ -24,7 +24,7 @@ from pipeline_processing.tables.rollback import Effect, rollback, undo
 from tables_world import SCHEMA, numbers, origin, rows_of, written
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pipeline_processing.tables import Table
@@ -249,6 +249,26 @@ async def test_a_file_whose_rows_are_not_what_its_tags_say_is_not_rewritten(worl
     await world.table.commit(Change("gather:r1", 1, lambda _: Edit([wrong]), SCHEMA))
     with pytest.raises(InvalidData, match="1 rows where the tags say 0"):
         await world.publish("r2", await world.file("r2", "a", [2], day=2))
+
+
+class Read(list[str]):
+    """A list that knows how often it was gone through."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self.times += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("size", [3, 30])
+async def test_what_a_commit_removes_is_not_gone_through_for_each_file_of_the_table(world: World, size: int) -> None:
+    files = [await world.file("r1", f"{number}", [1]) for number in range(size)]
+    await world.publish("r1", *files)
+    remove = Read([files[0].path, files[1].path])
+    await world.table.commit(Change("x", 1, lambda _: Edit((), remove)))
+    assert size - 2 == len((await world.table.snapshot()).files)
+    assert remove.times <= 8
 
 
 async def test_a_rollback_restores_what_was_there_before_the_run(world: World) -> None:

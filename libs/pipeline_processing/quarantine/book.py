@@ -178,7 +178,7 @@ def _by_source(snapshot: Snapshot) -> dict[str, _Source]:
     for file in snapshot.files.values():
         for origin in origins_of(file):
             source = found[origin.source]
-            if file not in source.files:
+            if not source.files or source.files[-1] is not file:  # a file with several origins of one source
                 source.files.append(file)
             if origin.part:
                 source.parts.add(origin.part)

@@ -89,7 +89,8 @@ class PlainTable:
     async def attempt(self, change: Change, edit: Edit, snapshot: Snapshot, base: Manifest) -> bool:
         """Commit ``edit`` as the successor of ``snapshot``; False where another commit came first."""
         version = snapshot.version + 1
-        files = {path: file for path, file in snapshot.files.items() if path not in {*edit.remove}}
+        removed = {*edit.remove}
+        files = {path: file for path, file in snapshot.files.items() if path not in removed}
         after = Snapshot(
             version,
             files | {file.path: file for file in edit.add},
