@@ -216,6 +216,32 @@ async def test_a_compaction_of_files_that_a_publish_took_meanwhile_is_left(world
     assert [("r1", 2), ("r2", 9)] == await world.rows()
 
 
+async def test_of_two_optimizes_at_once_each_merges_what_the_other_left_alone(world: World) -> None:
+    large = [await world.file("r1", source, list(range(3000)), agency="a1") for source in "ab"]
+    small = [await world.file("r1", source, [1], agency="a2") for source in "cd"]
+    await world.publish("r1", *large, *small)
+    rows, others = await world.rows(), []
+
+    class Interrupted(Files):
+        async def merged(self, files: Sequence[DataFile], *, partition_by: Sequence[str]) -> DataFile:
+            if not others:
+                others.append(await optimize(world.open(), world.rewriter, target=2 * small[0].size))
+            return await super().merged(files, partition_by=partition_by)
+
+    files = Interrupted(world.store, ROOT, clock=world.clock, nonce=numbers("again"))
+    assert Optimized(2, 1, 1) == await optimize(world.table, files)
+    assert [Optimized(2, 1, 0)] == others
+    assert rows == await world.rows()
+    assert 2 == len((await world.table.snapshot()).files)
+
+
+async def test_optimizes_of_the_same_files_at_once_merge_them_once(world: World) -> None:
+    await world.publish("r1", *[await world.file("r1", source, [1], agency=a) for a in ("a1", "a2") for source in "ab"])
+    done = await asyncio.gather(*(optimize(world.open(), world.files()) for _ in range(3)))
+    assert (4, 2, 4) == tuple(sum(getattr(one, name) for one in done) for name in ("before", "after", "left"))
+    assert [("r1", 1)] * 4 == await world.rows()
+
+
 async def test_a_publish_whose_file_is_compacted_meanwhile_decides_again(world: World) -> None:
     await world.publish("r1", *[await world.file("r1", source, [1]) for source in "abc"])
     await optimize(world.table, world.rewriter)

@@ -46,7 +46,7 @@ async def work(options: argparse.Namespace, destination: Destination, services: 
     would = "would become" if options.dry_run else "became"
     return [
         f"{one.table}: {one.before:,} files {would} {one.after:,}"
-        + (f"; {one.left:,} groups left, as a publish changed them" if one.left else "")
+        + (f"; {one.left:,} groups left, as a publish or another optimize changed them" if one.left else "")
         for one in done
     ]
 

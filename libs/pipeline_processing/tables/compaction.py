@@ -44,7 +44,7 @@ _CHUNK: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Optimized:
-    """What `optimize` did: files before and after, and how many groups others changed meanwhile and so were left."""
+    """What `optimize` did: files before and after; ``left``: groups that a publish or another optimize changed."""
 
     before: int = 0
     after: int = 0
@@ -108,19 +108,18 @@ class Files:
 async def optimize(table: Table, files: Files, *, target: int = TARGET) -> Optimized:
     """Merge small files of one partition up to ``target`` bytes each, one commit a merged file; rows stay as they are.
 
-    Safe at any time: a group of which a publish takes a file meanwhile is left for the next time.
+    Safe at any time, also beside another one: a group of which somebody takes a file meanwhile is left for the next
+    time, and what was written for it is an orphan for the vacuum.
     """
     snapshot = await table.snapshot()
-    number = snapshot.applied.get(APP, 0)
     before = after = left = 0
     for group in groups(snapshot, target):
-        number += 1
         merged = await files.merged(group, partition_by=snapshot.partition_by)
-        committed = await table.commit(Change(APP, number, _swap(group, merged)))
-        if committed.changed:
+        if await _swapped(table, group, merged):
             before, after = before + len(group), after + 1
         else:
             left += 1
+            log.info("table.group_left", table=table.uri, files=len(group), orphan=merged.path)
     log.info("table.optimized", table=table.uri, before=before, after=after, left=left)
     return Optimized(before, after, left)
 
@@ -146,13 +145,23 @@ def _packed(files: Iterable[DataFile], target: int) -> list[list[DataFile]]:
     return packs
 
 
-def _swap(group: Sequence[DataFile], merged: DataFile) -> Callable[[Snapshot], Edit | None]:
+async def _swapped(table: Table, group: Sequence[DataFile], merged: DataFile) -> bool:
+    """Put ``merged`` in the place of ``group``; False where one of its files is not there any more, or is another."""
+
     def decide(snapshot: Snapshot) -> Edit | None:
-        if any(snapshot.files.get(file.path) != file for file in group):
+        if not _stands(group, snapshot):
             return None
         return Edit([merged], [file.path for file in group], is_rewrite=True)
 
-    return decide
+    while _stands(group, snapshot := await table.snapshot()):
+        # Another optimize may take the number before: then it has merged something, and this group has its next turn.
+        if (await table.commit(Change(APP, snapshot.applied.get(APP, 0) + 1, decide))).changed:
+            return True
+    return False
+
+
+def _stands(group: Sequence[DataFile], snapshot: Snapshot) -> bool:
+    return all(snapshot.files.get(file.path) == file for file in group)
 
 
 def _told_of(files: Iterable[DataFile]) -> frozenset[str]:

@@ -25,7 +25,7 @@ _SOURCES: Final = {"": "_source_file", "quarantine": "source_file"}
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """Files of one table before and after; ``left``: groups that a publish changed meanwhile."""
+    """Files of one table before and after; ``left``: groups that a publish or another optimize changed meanwhile."""
 
     table: str
     before: int
