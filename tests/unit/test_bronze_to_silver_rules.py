@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 
 from etl_core.errors import ConfigError
+from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver
 from pipeline_processing.processors.silver.item import Destination
 from silver_world import CONTRACT, PEOPLE, SilverWorld
 
@@ -129,3 +131,48 @@ async def test_a_pack_holds_small_files_and_accounts_for_each(world: SilverWorld
     report = await world.report("r1")
     assert {"items": 3, "inputs": 5} == report["total"]["done"]
     assert 5 == (await world.rows("files")).height
+
+
+STAFF = """
+  - name: staff
+    physicalType: table
+    logicalType: object
+    properties:
+      - name: badge
+        logicalType: string
+        required: true
+"""
+
+
+async def test_two_datasets_of_one_document_are_refined_each_by_its_own_contract(world: SilverWorld) -> None:
+    world.contract.write_text(CONTRACT + STAFF)
+    await world.bronze("10/people.csv", PEOPLE)
+    await world.bronze("10/staff.csv", "badge\nA1\n")
+    services = world.handler()
+    job, processor = BronzeToSilver(services.settings), services.silver
+    names = []
+    for dataset in ("people", "staff"):
+        spec = job.parse(world.arguments("--dataset", dataset, "--pattern", f"{dataset}.csv"))
+        async for item in job.plan(f"run-{dataset}", spec, services):
+            (output,) = [one for one in (await processor.process(item)).outputs if one.role == "data"]
+            body = (await world.buckets.store("silver").get(output.key)).body
+            names.append([name for name in pl.read_parquet_schema(io.BytesIO(body)) if not name.startswith("_")])
+    assert [["id", "name", "hired"], ["badge"]] == names
+
+
+async def test_the_reason_of_a_refused_file_says_what_it_is_refused_for(world: SilverWorld) -> None:
+    rules = "    customProperties:\n      - {property: unknownColumns, value: fail_file}\n"
+    world.contract.write_text(CONTRACT + rules)
+    await world.bronze("10/people.csv", "id,name,hired,shoe\nx,Ann,never,44\n")
+    assert 3 == await world.run("r1")
+    (problem,) = (await world.report("r1"))["problems"]
+    assert problem["reason"].startswith("fail file: columns that the contract does not know: shoe")
+
+
+async def test_outputs_are_stored_as_what_they_are(world: SilverWorld) -> None:
+    await world.bronze("10/people.csv", PEOPLE)
+    await world.run("r1")
+    store = world.buckets.store("silver")
+    keys = [key for folder in ("people/", "_profiles/") for key in await world.keys("silver", f"tables/{folder}")]
+    types = {key.rpartition(".")[2]: (await store.head(key)).content_type for key in keys}
+    assert ("application/zstd", "application/vnd.apache.parquet") == (types["zst"], types["parquet"])

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PROFILES: Final = "_profiles"
-_PARQUET: Final = "application/vnd.apache.parquet"
+_TYPES: Final = {"parquet": "application/vnd.apache.parquet", "zst": "application/zstd"}
+"""Content types by a key's ending."""
 _KEPT: Final = 32
 """Contracts and reference tables that a worker remembers."""
 
@@ -72,7 +73,7 @@ class SilverProcessor:
     ) -> None:
         self._config, self._stores, self._token_key = config, stores, token_key
         self._slots = asyncio.Semaphore(config.concurrency)
-        self._given: dict[str, Given] = {}
+        self._given: dict[tuple[str, str, tuple[tuple[str, str], ...]], Given] = {}
 
     async def process(self, item: Item) -> ItemResult:
         """Refine every file of the pack; Transient where a service is away, ConfigError where a key is lacking."""
@@ -100,16 +101,17 @@ class SilverProcessor:
         return problems_of(gathered)
 
     async def _read_given(self, pack: SilverPack) -> Given:
-        pins = [pack.contract, *pack.references.values()]
-        key = " ".join(pin.sha256 for pin in pins)
+        """Return what the pack's plan froze; one document may hold the contracts of several datasets."""
+        references = tuple(sorted((name, pin.sha256) for name, pin in pack.references.items()))
+        key = (pack.destination.dataset, pack.contract.sha256, references)
         if key not in self._given:
             contract = await read_contract(self._stores(pack.contract.bucket), pack.contract, pack.destination.dataset)
-            references = {
+            tables = {
                 name: await read_reference(self._stores(pin.bucket), pin) for name, pin in pack.references.items()
             }
             while len(self._given) >= _KEPT:
                 del self._given[next(iter(self._given))]
-            self._given[key] = Given(contract, references)
+            self._given[key] = Given(contract, tables)
         return self._given[key]
 
     async def _file(self, item: Item, pack: SilverPack, file: SourceFile, given: Given) -> tuple[Json, list[Output]]:
@@ -178,7 +180,7 @@ class SilverProcessor:
         async def put(path: Path, folder: str, role: str, ending: str) -> Output:
             with await asyncio.to_thread(ContentFile.of, path) as content:
                 key = f"{folder}{stem}-{content.sha256[:20]}.{ending}"
-                output, _ = await store(content, objects, key, content_type=_PARQUET, role=role)
+                output, _ = await store(content, objects, key, content_type=_TYPES[ending], role=role)
             stored.append(output)
             return output
 
@@ -204,7 +206,7 @@ class SilverProcessor:
         if refined.quarantine is not None:
             output = await put(refined.quarantine, f"{pack.destination.root('quarantine')}/", "quarantine", "parquet")
             entry["quarantine"] = {"key": output.key, "size": output.size, "rows": refined.quarantined}
-        profile = path_of_profile(refined, item)
+        profile = await in_thread(lambda _stop: write_profile(refined, item))
         output = await put(profile, pack.destination.folder(PROFILES), "profile", "zst")
         entry["profile"] = output.key
         return entry, stored
@@ -217,8 +219,8 @@ def mending(mended: pl.DataFrame) -> Callable[[Path, Contract], Rows] | None:
     return lambda path, contract: MendedRows(open_rows(path, contract), mended, contract)
 
 
-def path_of_profile(refined: Refined, item: Item) -> Path:
-    """Write the profile's sketches beside the other outputs and return where."""
+def write_profile(refined: Refined, item: Item) -> Path:
+    """Write the profile's sketches beside the other outputs and return where; compresses, and blocks."""
     path = refined.folder / f"profile-{item.item_id[:12]}"
     path.write_bytes(refined.profile.to_bytes())
     return path
