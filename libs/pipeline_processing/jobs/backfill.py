@@ -55,7 +55,7 @@ class Backfill(BronzeToSilver):
         contract = contract_of(spec)
         make = await self._maker(run_id, spec, services, contract, destination_of(spec))
         limits = plan.Limits(spec["pack_max_items"], spec["pack_max_bytes"])
-        async for item in plan.items(self.judged(spec, contract, services), self.select(spec, contract), make, limits):
+        async for item in plan.items(self.judged(spec, contract, services), self.select(spec), make, limits):
             yield item
 
     async def judged(
@@ -96,11 +96,11 @@ class Backfill(BronzeToSilver):
         trials = preview.Trials(given, services, *tables, destination.bucket)
         return preview.Preview(tally, cost, await trials.run(tally.sample))
 
-    def select(self, spec: Mapping[str, Json], contract: Contract) -> Select:
+    def select(self, spec: Mapping[str, Json]) -> Select:
         """Return what says of a judged file whether a run has work with it."""
         from pipeline_processing.processors.silver import backfill  # noqa: PLC0415 - discovery stays light
 
-        del spec, contract
+        del spec
         return backfill.decided
 
 

@@ -99,14 +99,13 @@ class BronzeToSilver:
         with await ledger.published(services.table(destination)) as published:
             found = plan.compare(self._files(spec, services, agencies), published)
             limits = plan.Limits(spec["pack_max_items"], spec["pack_max_bytes"])
-            async for item in plan.items(found, self.select(spec, contract), make, limits):
+            async for item in plan.items(found, self.select(spec), make, limits):
                 yield item
 
-    def select(self, spec: Mapping[str, Json], contract: Contract) -> Select:
+    def select(self, spec: Mapping[str, Json]) -> Select:
         """Return what decides which files a run has work with."""
         from pipeline_processing.processors.silver import plan  # noqa: PLC0415 - discovery stays light
 
-        del contract
         return plan.everything if spec["force"] else plan.incremental
 
     def processors(self, services: ServiceHandler) -> Sequence[Processor]:

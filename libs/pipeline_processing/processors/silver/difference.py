@@ -48,11 +48,6 @@ class Difference:
     """Columns of another type than before; their values are compared as texts."""
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    @property
-    def is_none(self) -> bool:
-        """Say whether readers of the table would see no difference."""
-        return not (self.added or self.gone or self.changed or self.new_columns or self.lost_columns or self.retyped)
-
 
 def rows_of(files: Sequence[tuple[Path, Mapping[str, str | None]]], source: str) -> pl.LazyFrame | None:
     """Return the rows that came from ``source``, of Parquet files each with its partition's values; None without files.

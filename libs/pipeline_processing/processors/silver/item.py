@@ -34,7 +34,6 @@ class SourceFile:
     etag: str
     size: int
     modified: str
-    version_id: str | None = None
 
     @property
     def source(self) -> str:
@@ -44,7 +43,7 @@ class SourceFile:
     @property
     def version(self) -> str:
         """Return what tells this content from the same key's others."""
-        return self.version_id or self.etag
+        return self.etag
 
 
 @dataclass(frozen=True, slots=True)
