@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import polars as pl
 import pytest
 
 from one_column import FAULT, batch, column, planned, read
 from pipeline_processing.contracts.model import Column
-from pipeline_processing.transforms.choices import REMEMBERED, Suggestion
+from pipeline_processing.transforms.choices import REMEMBERED, Suggestion, boolean
 
 if TYPE_CHECKING:
     from pipeline_processing.model import Json
@@ -37,6 +38,26 @@ STATUS = Column(
 )
 def test_a_truth_value(text: str | None, expected: Json) -> None:
     assert [expected] == read(column(kind="boolean"), text)
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["true", "true"], [True, True]),
+        (["false", None, "false"], [False, None, False]),
+        (["true", "false", None], [True, False, None]),
+        (["", None], [None, None]),
+        ([None], [None]),
+        (["true", "Y", "maybe"], [True, True, None]),
+    ],
+)
+def test_texts_that_are_spelled_like_booleans_are_read_as_others_are(
+    texts: list[str | None], expected: list[bool | None]
+) -> None:
+    value, fault = boolean({})(pl.Series(texts, dtype=pl.String))
+    assert (pl.Boolean(), expected) == (value.dtype, value.to_list())
+    assert fault is not None
+    assert [text == "maybe" for text in texts] == fault.to_list()
 
 
 def test_a_contract_says_what_is_true_and_what_is_false() -> None:

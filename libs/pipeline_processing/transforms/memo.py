@@ -52,7 +52,7 @@ class Memo:
 
 def spread(texts: pl.Series, distinct: pl.Series, results: pl.Series) -> pl.Series:
     """Return, for each of ``texts``, the result that stands beside it in ``distinct``."""
-    if distinct.equals(results):
+    if distinct.equals(results, check_dtypes=True):  # else texts are cast to Booleans, which raises
         return texts
     pairs = pl.DataFrame({"text": distinct, "result": results})
     return texts.to_frame("text").join(pairs, on="text", how="left", maintain_order="left")["result"]
