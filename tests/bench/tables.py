@@ -18,10 +18,10 @@ from tests.bench.worlds import place
 
 from etl_core.clock import SystemClock
 from pipeline_processing.tables import DataFile, partition_path
-from pipeline_processing.tables.compaction import Files
 from pipeline_processing.tables.delta import DeltaTable
 from pipeline_processing.tables.publication import Origin, tags_of
 from pipeline_processing.tables.publishing import publish as publish_run
+from pipeline_processing.tables.rewriting import FileRewriter
 from pipeline_processing.tables.schema import schema_of
 
 AGENCIES = 20
@@ -44,7 +44,7 @@ async def publish(kind: str, size: int) -> Figure:
         def opened() -> DeltaTable:
             return DeltaTable(store, root, clock=clock, jitter=random.random, nonce=nonce)
 
-        rewriter = Files(store, root, clock=clock, nonce=nonce)
+        rewriter = FileRewriter(store, root, clock=clock, nonce=nonce)
         first, second = files("r1", 1, size), files("r2", 2, size)
         await publish_run(opened(), first, run="r1", version=size, schema=SCHEMA, rewriter=rewriter)
         with stopwatch() as watch:

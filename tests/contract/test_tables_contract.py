@@ -15,11 +15,12 @@ from etl_core.objects.memory import MemoryBuckets
 from etl_core.objects.s3 import S3Store
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_processing.tables import ABSENT, Change, Edit, Snapshot
-from pipeline_processing.tables.compaction import Files, Optimized, optimize
+from pipeline_processing.tables.compaction import Optimized, optimize
 from pipeline_processing.tables.delta import DeltaTable
 from pipeline_processing.tables.plain import PlainTable
 from pipeline_processing.tables.publication import tags_of
 from pipeline_processing.tables.publishing import publish
+from pipeline_processing.tables.rewriting import FileRewriter
 from pipeline_processing.tables.schema import schema_of
 from tables_world import AT, BY_TWO, COLUMNS, SCHEMA, TWO, adding, numbers, origin, rows_of, written
 
@@ -233,7 +234,7 @@ async def test_a_partition_of_two_columns_is_one_in_whatever_order_its_values_ar
         )
         values = {column: file.partition[column] for column in (BY_TWO if number % 2 else BY_TWO[::-1])}
         files.append(replace(file, partition=values))
-    rewriter = Files(store, table.root, clock=FakeClock(), nonce=numbers("merged"))
+    rewriter = FileRewriter(store, table.root, clock=FakeClock(), nonce=numbers("merged"))
     await publish(table, files, run="r1", version=4, schema=TWO, rewriter=rewriter)
     for reader in (table, opened()):
         assert [BY_TWO] * 4 == [tuple(file.partition) for file in (await reader.snapshot()).files.values()]

@@ -16,10 +16,11 @@ from etl_core.errors import AccessDenied
 from etl_core.objects.s3 import S3Store
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_processing.tables import Change, Edit
-from pipeline_processing.tables.compaction import Files, Optimized, optimize
+from pipeline_processing.tables.compaction import Optimized, optimize
 from pipeline_processing.tables.delta import DeltaTable
 from pipeline_processing.tables.publication import tags_of
 from pipeline_processing.tables.publishing import publish
+from pipeline_processing.tables.rewriting import FileRewriter
 from pipeline_processing.tables.rollback import rollback
 from pipeline_processing.tables.schema import schema_of
 from tables_world import BY_TWO, TWO, adding, numbers, origin, rows_of, written
@@ -117,7 +118,7 @@ async def test_files_of_two_partition_columns_are_merged_and_rewritten_after_a_c
     store: ObjectStore, opened: Callable[[], DeltaTable]
 ) -> None:
     table = opened()
-    rewriter = Files(store, table.root, clock=SystemClock(), nonce=numbers("merged"))
+    rewriter = FileRewriter(store, table.root, clock=SystemClock(), nonce=numbers("merged"))
 
     async def run(name: str, *sources: str, day: int) -> None:
         files = []

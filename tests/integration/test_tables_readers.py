@@ -14,11 +14,12 @@ from deltalake import QueryBuilder
 from etl_core.aws import AwsClients
 from etl_core.clock import SystemClock
 from etl_core.objects.s3 import S3Store
-from pipeline_processing.tables.compaction import Files, optimize
+from pipeline_processing.tables.compaction import optimize
 from pipeline_processing.tables.delta import DeltaTable
 from pipeline_processing.tables.plain import PlainTable
 from pipeline_processing.tables.publication import tags_of
 from pipeline_processing.tables.publishing import publish
+from pipeline_processing.tables.rewriting import FileRewriter
 from tables_world import SCHEMA, numbers, origin, written
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ async def made(store: S3Store, table: Table, day: int) -> list[DataFile]:
 
 async def publish_all(store: S3Store, table: Table, readings: list[Reading]) -> None:
     """Publish run after run, with readers at work all the time, and a compaction now and then."""
-    files = Files(store, table.root, clock=SystemClock(), nonce=numbers("merged"))
+    files = FileRewriter(store, table.root, clock=SystemClock(), nonce=numbers("merged"))
     for day in range(1, RUNS + 1):
         new = await made(store, table, day)
         await publish(table, new, run=f"r{day:02d}", version=SOURCES, schema=SCHEMA, rewriter=files)

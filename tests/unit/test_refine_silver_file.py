@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 
 from etl_core.errors import InvalidData
-from pipeline_processing.processors.silver_file import ROW_GROUP, Output, Shape, is_one_of, sink, with_constants, write
+from pipeline_processing.processors.silver_file import Output, Shape, is_one_of, sink, with_constants, write
 from pipeline_processing.processors.staging import Staging
+from pipeline_processing.tables.stats import ROW_GROUP
 
 if TYPE_CHECKING:
     from pathlib import Path

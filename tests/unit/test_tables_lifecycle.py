@@ -14,12 +14,13 @@ from etl_core.objects.memory import MemoryBuckets, MemoryStore
 from etl_core.testing.fake_clock import FakeClock
 from faulty_store import FaultyStore, Killed
 from pipeline_processing.tables import Change, DataFile, Edit, ledger
-from pipeline_processing.tables.compaction import Files, Optimized, optimize
+from pipeline_processing.tables.compaction import Optimized, optimize
 from pipeline_processing.tables.delta import DeltaTable
 from pipeline_processing.tables.maintenance import vacuum
 from pipeline_processing.tables.plain import PlainTable
 from pipeline_processing.tables.publication import origins_of, tags_of
 from pipeline_processing.tables.publishing import Publication, publish
+from pipeline_processing.tables.rewriting import FileRewriter
 from pipeline_processing.tables.rollback import Effect, rollback, undo
 from tables_world import SCHEMA, numbers, origin, rows_of, written
 
@@ -48,8 +49,8 @@ class World:
         table: Table = self._kind(store or self.store, ROOT, clock=self.clock, jitter=lambda: 0.5, nonce=self._nonce)
         return table
 
-    def files(self) -> Files:
-        return Files(self.store, ROOT, clock=self.clock, nonce=self._nonce, folder=self._folder)
+    def files(self) -> FileRewriter:
+        return FileRewriter(self.store, ROOT, clock=self.clock, nonce=self._nonce, folder=self._folder)
 
     async def file(self, run: str, source: str, ages: list[int], *, day: int = 1, agency: str = "a1") -> DataFile:
         """A run's file of one source: a row an age, named after its run."""
@@ -206,7 +207,7 @@ async def test_a_compaction_of_files_that_a_publish_took_meanwhile_is_left(world
     await world.publish("r1", await world.file("r1", "a", [1]), await world.file("r1", "b", [2]))
     new = await world.file("r2", "a", [9], day=2)
 
-    class Interrupted(Files):
+    class Interrupted(FileRewriter):
         async def merged(self, files: Sequence[DataFile], *, partition_by: Sequence[str]) -> DataFile:
             await world.publish("r2", new)
             return await super().merged(files, partition_by=partition_by)
@@ -222,7 +223,7 @@ async def test_of_two_optimizes_at_once_each_merges_what_the_other_left_alone(wo
     await world.publish("r1", *large, *small)
     rows, others = await world.rows(), []
 
-    class Interrupted(Files):
+    class Interrupted(FileRewriter):
         async def merged(self, files: Sequence[DataFile], *, partition_by: Sequence[str]) -> DataFile:
             if not others:
                 others.append(await optimize(world.open(), world.rewriter, target=2 * small[0].size))
@@ -247,7 +248,7 @@ async def test_a_publish_whose_file_is_compacted_meanwhile_decides_again(world: 
     await optimize(world.table, world.rewriter)
     new = await world.file("r2", "a", [9], day=2)
 
-    class Interrupted(Files):
+    class Interrupted(FileRewriter):
         calls = 0
 
         async def without(self, file: DataFile, sources: frozenset[str], *, partition_by: Sequence[str]) -> DataFile:

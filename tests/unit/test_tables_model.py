@@ -16,11 +16,12 @@ from etl_core.errors import ConfigError
 from etl_core.objects.memory import MemoryBuckets
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_processing.tables import ledger
-from pipeline_processing.tables.compaction import Files, optimize
+from pipeline_processing.tables.compaction import optimize
 from pipeline_processing.tables.delta import DeltaTable
 from pipeline_processing.tables.plain import PlainTable
 from pipeline_processing.tables.publication import tags_of
 from pipeline_processing.tables.publishing import publish
+from pipeline_processing.tables.rewriting import FileRewriter
 from pipeline_processing.tables.rollback import rollback
 from tables_world import SCHEMA, numbers, origin, rows_of, written
 
@@ -102,7 +103,7 @@ class Play:
         clock = FakeClock(auto_advance=True)
         self.store = MemoryBuckets(clock, strict=True).create("silver")
         self.table: Table = kind(self.store, ROOT, clock=clock, jitter=lambda: 0.5, nonce=numbers())
-        self.files = Files(self.store, ROOT, clock=clock, nonce=numbers("merged"), folder=folder)
+        self.files = FileRewriter(self.store, ROOT, clock=clock, nonce=numbers("merged"), folder=folder)
         self.model = Model()
         self.runs: list[str] = []
 

@@ -12,6 +12,7 @@ import polars as pl
 from pipeline_processing.processors.staging import Staging
 from pipeline_processing.quarantine.schema import READER, SCHEMA, quarantine_id
 from pipeline_processing.readers import LINE, ROW
+from pipeline_processing.tables.stats import ROW_GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,7 +92,7 @@ class QuarantineFile:
         if not self.rows:
             return None
         self._staging.scan().sink_parquet(
-            path, compression="zstd", row_group_size=65_536, metadata=dict(footer), engine="streaming"
+            path, compression="zstd", row_group_size=ROW_GROUP, metadata=dict(footer), engine="streaming"
         )
         return path
 

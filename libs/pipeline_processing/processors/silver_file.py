@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
-from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 import orjson
 import polars as pl
 
 from etl_core.errors import InvalidData
+from pipeline_processing.tables.stats import ROW_GROUP, described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 
     from pipeline_processing.model import Json
 
-ROW_GROUP: Final = 65_536
-"""Rows of a row group: what a reader, and the last pass itself, holds at once."""
 OPEN_PARTITIONS: Final = 64
 """Partitions written in one pass. Polars closes the longest idle ones past 128, and opens a second file for each."""
 OPEN_ROWS: Final = 500_000
@@ -32,8 +28,6 @@ COMPRESSION_LEVEL: Final = 1
 """Level 3 saves 3 % of a file and costs a third more to write it."""
 MAX_PARTITIONS: Final = 256
 """Partitions that one source file may fall into: each is a file, and each `OPEN_PARTITIONS` are a pass."""
-_PREFIX: Final = 32
-"""Characters of a text's bound: Delta Lake's own writers cut there too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,58 +138,7 @@ def sink(
 
 
 def _output(path: Path, partition: Mapping[str, str | None], shape: Shape) -> Output:
-    rows, stats = _stats(path, shape)
+    rows, stats = described(path, shape.bounded)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Output(path, partition, rows, path.stat().st_size, sha256, stats)
-
-
-def _stats(path: Path, shape: Shape) -> tuple[int, dict[str, Json]]:
-    """Return the rows of a file and its columns' bounds."""
-    scanned = pl.scan_parquet(path, glob=False, low_memory=True, cache=False)
-    schema = scanned.collect_schema()
-    counted = [name for name in schema if name in shape.bounded]
-    bounded = [name for name in counted if not (schema[name].is_nested() or isinstance(schema[name], pl.Boolean))]
-    found = (
-        scanned.select(
-            pl.len().alias("rows"),
-            *(pl.col(name).null_count().alias(f"nulls {name}") for name in counted),
-            *(pl.col(name).min().alias(f"least {name}") for name in bounded),
-            *(pl.col(name).max().alias(f"most {name}") for name in bounded),
-        )
-        .collect(engine="streaming")
-        .row(0, named=True)
-    )
-    least = {name: _least(found[f"least {name}"]) for name in bounded}
-    most = {name: _most(found[f"most {name}"]) for name in bounded}
-    told = [name for name in bounded if least[name] is not None and most[name] is not None]
-    return found["rows"], {
-        "minValues": {name: least[name] for name in told},
-        "maxValues": {name: most[name] for name in told},
-        "nullCount": {name: found[f"nulls {name}"] for name in counted},
-    }
-
-
-def _least(value: object) -> Json:
-    return value[:_PREFIX] if isinstance(value, str) else _json(value)
-
-
-def _most(value: object) -> Json:
-    """Return a bound that is not below ``value``: a text that is cut off gets the greatest character there is."""
-    if isinstance(value, str):
-        return value if len(value) <= _PREFIX else value[:_PREFIX] + "\U0010ffff"
-    return _json(value)
-
-
-def _json(value: object) -> Json:
-    match value:
-        case int():
-            return value
-        case float():
-            return value if math.isfinite(value) else None
-        case Decimal():
-            near = float(value)  # JSON spells it by its shortest digits, which are the decimal's own up to 15
-            return near if Decimal(repr(near)) == value else None
-        case datetime() | date() | time():
-            return value.isoformat()
-    return None

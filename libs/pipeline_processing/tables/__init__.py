@@ -83,6 +83,10 @@ class Edit:
     note: Mapping[str, str] = field(default_factory=dict)
     is_rewrite: bool = False
 
+    def former_tags(self, live: Mapping[str, DataFile]) -> dict[str, dict[str, str]]:
+        """Return, by path, the tags that those of the files ``live`` have which this gives new ones."""
+        return {file.path: dict(live[file.path].tags) for file in self.add if file.path in live}
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

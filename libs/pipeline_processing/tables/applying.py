@@ -12,7 +12,7 @@ from etl_core.retry import Backoff
 from pipeline_processing.tables import Committed, partition_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from etl_core.clock import Clock
     from pipeline_processing.tables import Change, DataFile, Edit, Snapshot
@@ -66,11 +66,6 @@ async def apply(
             )
             return Committed(snapshot.version + 1, changed=True, edit=edit)
     raise Transient(f"{where}: {ROUNDS} times another commit came first")
-
-
-def former_tags(edit: Edit, live: Mapping[str, DataFile]) -> dict[str, dict[str, str]]:
-    """Return the former tags of the files that ``edit`` gives new ones."""
-    return {file.path: dict(live[file.path].tags) for file in edit.add if file.path in live}
 
 
 def check(change: Change, edit: Edit, snapshot: Snapshot, *, where: str) -> None:

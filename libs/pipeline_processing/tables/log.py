@@ -16,7 +16,6 @@ import orjson
 from etl_core.errors import ConfigError, InvalidData
 from pipeline_processing.model import Json  # noqa: TC001 - dataclasses keep their annotations
 from pipeline_processing.tables import Commit, DataFile, TableSchema, in_order
-from pipeline_processing.tables.applying import former_tags
 from pipeline_processing.tables.schema import from_json, has_naive_timestamps, to_json
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def _actions(
             "appVersion": change.version,
             "isFirst": change.app not in state.applied,
             "nonce": nonce,
-            "retagged": former_tags(edit, state.files),
+            "retagged": edit.former_tags(state.files),
             "note": dict(edit.note),
         }
     }

@@ -15,7 +15,7 @@ import orjson
 from etl_core.errors import InvalidData, NotFound, PreconditionFailed, ReplyLost, Transient
 from etl_core.objects.create import BACKOFF, TRIES, create_once
 from pipeline_processing.tables import ABSENT, Commit, DataFile, Snapshot, TableSchema, Vacuumed, in_order
-from pipeline_processing.tables.applying import apply, former_tags
+from pipeline_processing.tables.applying import apply
 from pipeline_processing.tables.schema import merged
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class PlainTable:
                 "is_first": change.app not in snapshot.applied,
                 "note": dict(edit.note),
                 "added": [_file_json(file) for file in edit.add],
-                "retagged": former_tags(edit, snapshot.files),
+                "retagged": edit.former_tags(snapshot.files),
                 "removed": [_file_json(snapshot.files[path]) for path in edit.remove],
                 "before": base.record,
             }

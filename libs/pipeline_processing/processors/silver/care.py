@@ -10,7 +10,8 @@ from etl_core.errors import ConfigError
 from pipeline_processing.model import ItemResult
 from pipeline_processing.processors.silver.item import Destination
 from pipeline_processing.tables import maintenance
-from pipeline_processing.tables.compaction import Files, groups, optimize
+from pipeline_processing.tables.compaction import groups, optimize
+from pipeline_processing.tables.rewriting import FileRewriter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -50,11 +51,11 @@ class Swept:
         return {"table": self.table, "files swept": self.files}
 
 
-def rewriter_of(destination: Destination, which: str, services: ServiceHandler) -> Files | None:
+def rewriter_of(destination: Destination, which: str, services: ServiceHandler) -> FileRewriter | None:
     """Return what writes the table's files anew; None where they do not say what they hold."""
     if which not in _SOURCES:
         return None
-    return Files(
+    return FileRewriter(
         services.store(destination.bucket),
         destination.root(which),
         clock=services.clock,

@@ -11,8 +11,9 @@ import polars as pl
 
 from pipeline_processing.quarantine.schema import SCHEMA as QUARANTINE_COLUMNS
 from pipeline_processing.tables import Change, DataFile, Edit
-from pipeline_processing.tables.compaction import Files
+from pipeline_processing.tables.publication import check_stands
 from pipeline_processing.tables.publishing import app_of, publish
+from pipeline_processing.tables.rewriting import FileRewriter
 from pipeline_processing.tables.schema import schema_of
 from pipeline_processing.transforms.columns import published_schema
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pipeline_processing.tables import Snapshot, TableSchema
     from pipeline_processing.tables.publishing import Publication
 
+BESIDE: Final = ("quarantine", "files", "profiles")
+"""Tables that a run publishes to beside the dataset's own. What people decided about rows is theirs, not the run's."""
 RUNS_BACK: Final = 50
 """Runs in whose profiles an agency's last one is looked for."""
 ROW_COUNTS: Final = ("rows_in", "rows_out", "quarantined", "deduplicated")
@@ -76,6 +79,15 @@ def silver_schema(contract: Contract) -> TableSchema:
     return schema_of(published_schema(contract), partition_by=contract.partition_by)
 
 
+async def check_not_rolled_back(services: ServiceHandler, destination: Destination, run: str) -> None:
+    """ConfigError where the run was taken back out of any of the dataset's tables, or given up.
+
+    To be called before the run's first commit: a table that had nothing of the run does not know of it.
+    """
+    for which in ("", *BESIDE):
+        check_stands(await services.table(destination, which).snapshot(), run)
+
+
 async def commit(
     services: ServiceHandler,
     destination: Destination,
@@ -90,7 +102,7 @@ async def commit(
     table = services.table(destination, which)
     column = "source_file" if which else "_source_file"
     store = services.store(destination.bucket)
-    rewriter = Files(store, table.root, clock=services.clock, nonce=services.nonce, source_column=column)
+    rewriter = FileRewriter(store, table.root, clock=services.clock, nonce=services.nonce, source_column=column)
     return await publish(table, files, run=run, version=version, schema=schema, rewriter=rewriter)
 
 
@@ -106,7 +118,7 @@ async def append(
 ) -> None:
     """Add ``frame`` to a table of facts about runs; a later version of the run takes the place of an earlier one.
 
-    ``tags`` are ``run`` and ``planned_at``.
+    ``tags`` are ``run`` and ``planned_at``. ConfigError where the run was taken back.
     """
     body, run = encode(frame), tags["run"]
     store, table = services.store(destination.bucket), services.table(destination, which)
@@ -114,6 +126,7 @@ async def append(
     info = await store.put(f"{table.root}{path}", body)
 
     def decide(snapshot: Snapshot) -> Edit:
+        check_stands(snapshot, run)
         earlier = [file.path for file in snapshot.files.values() if file.tags.get("run") == run and file.path != path]
         added = DataFile(path, info.size, frame.height, {}, info.modified, tags=dict(tags))
         return Edit(add=[added], remove=earlier, note={"run": run})
