@@ -92,6 +92,16 @@ async def test_the_later_plan_stands_whichever_publishes_last(race: Race, order:
     assert {race.first: gives_way[race.first], race.second: 0} == superseded
 
 
+async def test_a_repeated_gather_says_again_what_gave_way(race: Race) -> None:
+    await race.publish(race.second)
+    first = await race.publish(race.first)
+    control = race.world.buckets.store("control")
+    await control.delete([key for key in await race.world.keys("control") if f"/{race.first}-2/report" in key])
+    again = await race.publish(race.first)
+    assert 2 == first.report.published_counts["superseded"]
+    assert first.report.published_counts == again.report.published_counts
+
+
 async def test_what_gave_way_is_said_and_is_no_failure(race: Race) -> None:
     await race.publish(race.second)
     finished = await race.publish(race.first)

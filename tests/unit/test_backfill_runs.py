@@ -11,6 +11,7 @@ from backfill_world import CONTRACT, UPPER, BackfillWorld, Planned
 from etl_core.errors import ConfigError
 from pipeline_processing.jobs.backfill import Backfill
 from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver
+from pipeline_processing.processors.silver.dataset_tables import BESIDE
 from pipeline_processing.processors.silver.takeback import take_back
 from pipeline_processing.tables import ledger
 
@@ -198,3 +199,24 @@ async def test_a_rolled_back_run_does_not_come_back_by_a_gather(world: BackfillW
     await take_back("backfill-1", world.destination, world.services(), is_dry_run=False)
     await planned.publish()
     assert BEFORE == await world.rows()
+
+
+@BOTH_FORMATS
+async def test_a_late_gather_of_a_rolled_back_run_commits_nothing_to_any_table(world: BackfillWorld) -> None:
+    world.contract(UPPER)
+    await world.put("20/b.csv", (3, "west", "Cyd"), ("x", "east", "Zoe"))
+    planned = await Planned.of(world, Backfill(world.services().settings), "backfill-1", "--stale")
+    await planned.work(at_most=1)
+    assert (await planned.gather()).changed
+    await take_back("backfill-1", world.destination, world.services(), is_dry_run=False)
+    await planned.work()
+    before = [await versions(world), await world.rows()]
+    with pytest.raises(ConfigError, match="run backfill-1 was rolled back"):
+        await planned.gather()
+    assert before == [await versions(world), await world.rows()]
+    assert {"live-1"} == {run for (run,) in await world.rows("files", ("run_id",))}
+
+
+async def versions(world: BackfillWorld) -> list[int]:
+    tables = [world.services().table(world.destination, which) for which in ("", *BESIDE)]
+    return [(await table.snapshot()).version for table in tables]

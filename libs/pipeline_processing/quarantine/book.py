@@ -19,7 +19,7 @@ import polars as pl
 
 from pipeline_processing.quarantine.decisions import DECISIONS
 from pipeline_processing.quarantine.schema import SCHEMA
-from pipeline_processing.tables.publication import origins_of
+from pipeline_processing.tables.publication import ROLLED_BACK, origins_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 State = Literal["open", "released", "waived", "interrupted", "unpublished"]
 """*unpublished*: the rows that passed of its file are not in the silver table, so there is nothing to add it to."""
-ROLLED_BACK: Final = "rollback:"
-"""First part of the application by which a table knows that a run has been taken back."""
 _VERDICT: Final = ("rules", "reason", "contract_version", "contract_fingerprint")
 """What a release that did not succeed says anew about a row."""
 _HOW: Final = ("decision", "decided_by", "decided_at", "expires_at", "release_id")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_core.errors import ConfigError, Transient
-from pipeline_processing.quarantine.book import ROLLED_BACK, effective, read_decisions
+from pipeline_processing.quarantine.book import effective, read_decisions
 from pipeline_processing.quarantine.decisions import DECISIONS
 from pipeline_processing.tables import Change, Edit
-from pipeline_processing.tables.publication import origins_of
+from pipeline_processing.tables.publication import origins_of, rollback_app_of
 from pipeline_processing.tables.publishing import app_of
 from pipeline_processing.tables.schema import schema_of
 
@@ -123,4 +123,4 @@ async def give_up(silver: Table, release_id: str) -> bool:
             )
         return Edit(note={"given up": release_id})
 
-    return (await silver.commit(Change(f"{ROLLED_BACK}{release_id}", 1, decide))).changed
+    return (await silver.commit(Change(rollback_app_of(release_id), 1, decide))).changed

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
     from pipeline_processing.tables import Snapshot
 
+ROLLED_BACK: Final = "rollback:"
+"""First part of what `rollback_app_of` gives."""
+SUPERSEDED: Final = "superseded"
+"""What a commit's note says of how many origins of the run gave way."""
 HOLDS: Final = "holds"
 """Tag of a file that holds several origins, such as a compacted one: a JSON list of them with their rows."""
 
@@ -117,6 +121,17 @@ class Decision:
     """What was in the table and gives way to the run."""
 
 
+def rollback_app_of(run: str) -> str:
+    """Return the application by which a table knows that the run was taken back, or given up."""
+    return f"{ROLLED_BACK}{run}"
+
+
+def check_stands(snapshot: Snapshot, run: str) -> None:
+    """ConfigError where the run was taken back out of the table, or given up: nothing of it is to come in again."""
+    if (rolled := rollback_app_of(run)) in snapshot.applied:
+        raise ConfigError(f"run {run} was rolled back", where=rolled, way_out="start a run with a new --run-id")
+
+
 def decide(
     snapshot: Snapshot, files: Sequence[DataFile], *, run: str, rewritten: Mapping[Rewrite, DataFile]
 ) -> Decision:
@@ -125,8 +140,7 @@ def decide(
     RewritesNeeded where a file of several sources loses some of them and ``rewritten`` does not have it without them
     yet. ConfigError where the run has been rolled back.
     """
-    if (rolled := f"rollback:{run}") in snapshot.applied:
-        raise ConfigError(f"run {run} was rolled back", where=rolled, way_out="start a run with a new --run-id")
+    check_stands(snapshot, run)
     _check_files(files, run)
     live = {path: origins_of(file) for path, file in snapshot.files.items()}
     standing: dict[str, list[Origin]] = defaultdict(list)
@@ -153,12 +167,13 @@ def decide(
     add = [file for file, _ in taken]
     # A file with the same bytes and name may be live from an earlier run: it stays and gets this run's tags.
     staying = {file.path for file in add}
+    superseded = _distinct(origin for _, origin in late)
     edit = Edit(
         add=[*add, *(rewritten[rewrite] for rewrite in rewrites)],
         remove=[path for path in remove if path not in staying],
-        note={"run": run, "replaced": str(len(replaced)), "superseded": str(len(late))},
+        note={"run": run, "replaced": str(len(replaced)), SUPERSEDED: str(len(superseded))},
     )
-    return Decision(edit, _distinct(origin for _, origin in late), gave_way, repeated, replaced)
+    return Decision(edit, superseded, gave_way, repeated, replaced)
 
 
 def _may_stand(origin: Origin, standing: Sequence[Origin]) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from etl_core.errors import Transient
 from pipeline_processing.tables import Change, Committed, DataFile, Edit, Snapshot, TableSchema
-from pipeline_processing.tables.publication import Decision, Rewrite, RewritesNeeded, decide
+from pipeline_processing.tables.publication import SUPERSEDED, Decision, Rewrite, RewritesNeeded, decide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,11 +28,15 @@ class Rewriter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What a publish did. ``decision`` is None where the same version of the run had been committed before."""
+    """What a publish did. ``decision`` is None where the same version of the run had been committed before.
+
+    ``superseded`` counts the origins that gave way then: a repeated publish says the same.
+    """
 
     version: int
     changed: bool
     decision: Decision | None = None
+    superseded: int = 0
 
 
 def app_of(run: str) -> str:
@@ -55,7 +59,20 @@ async def publish(
         return made[-1].edit
 
     committed = await rewriting(table, Change(app_of(run), version, edit, schema), rewriter, rewritten)
-    return Publication(committed.version, committed.changed, made[-1] if committed.changed else None)
+    if not committed.changed:
+        return Publication(committed.version, changed=False, superseded=await _superseded(table, run, version))
+    return Publication(committed.version, changed=True, decision=made[-1], superseded=len(made[-1].superseded))
+
+
+async def _superseded(table: Table, run: str, version: int) -> int:
+    """Return what the run's commit noted; nought where the log does not reach back to it."""
+    found = 0
+    async for commit in table.history():
+        if commit.app == app_of(run):
+            found = int(commit.note.get(SUPERSEDED, "0"))
+            if commit.app_version <= version:
+                break
+    return found
 
 
 async def rewriting(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from etl_core.errors import ConfigError, NotFound
 from pipeline_processing.tables import Change, Commit, Committed, DataFile, Edit, Snapshot
 from pipeline_processing.tables.compaction import APP as OPTIMIZE
-from pipeline_processing.tables.publication import Rewrite, RewritesNeeded, origins_of, remaining
+from pipeline_processing.tables.publication import Rewrite, RewritesNeeded, origins_of, remaining, rollback_app_of
 from pipeline_processing.tables.publishing import app_of, rewriting
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def rollback(table: Table, store: ObjectStore, run: str, *, rewriter: Rewr
     or a file that would come back is gone; without ``rewriter`` also where its files were compacted since.
     """
     effect = await effect_of(table, run)
-    app = f"rollback:{run}"
+    app = rollback_app_of(run)
     snapshot = await table.snapshot()
     if snapshot.applied.get(app, -1) >= effect.version:
         return Committed(snapshot.version, changed=False)

@@ -87,6 +87,7 @@ class Publication:
                         found.problems.add(problem)
         if not found.files:
             return Published("", changed=False, counts={"files": 0})
+        await tables.check_not_rolled_back(self._services, self._destination, self._run_id)
         profiles = await self._profiles(found)
         profile = _merged(profiles.values())
         drifted = await self._drift(profiles)
@@ -105,12 +106,11 @@ class Publication:
             )
         committed = await self._commit_silver(found)
         await self._commit_profiles(found, [(None, profile), *sorted(profiles.items())], drifted)
-        superseded = len(committed.decision.superseded) if committed.decision else 0
         return Published(
             f"{self._services.table(self._destination).uri}#{self._run_id}@{found.done}",
             committed.changed,
             tuple(self._outputs(found)),
-            counts | {"superseded": superseded},
+            counts | {"superseded": committed.superseded},
             self._problems(found, drifted),
             _quality(found, drifted),
         )

@@ -76,6 +76,8 @@ class ReleasePublication:
                     found.parts += self._parts(gathered.item, gathered.marker)
                     for problem in problems_of(gathered):
                         found.problems.add(problem)
+        if found.parts:
+            await tables.check_not_rolled_back(self._services, self._destination, self._run_id)
         claimed = await self._claim(found)
         await self._commit_quarantine(found, claimed)
         changed = await self._commit_rows(found, claimed)

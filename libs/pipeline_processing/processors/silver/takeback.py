@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 from etl_core.errors import ConfigError
 from pipeline_processing.processors.silver.care import rewriter_of
-from pipeline_processing.tables.publication import RewritesNeeded
+from pipeline_processing.processors.silver.dataset_tables import BESIDE
+from pipeline_processing.tables.publication import RewritesNeeded, rollback_app_of
 from pipeline_processing.tables.publishing import app_of
 from pipeline_processing.tables.rollback import check_there, effect_of, rollback, undo
 
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from pipeline_processing.processors.silver.item import Destination
     from pipeline_processing.service_handler import ServiceHandler
     from pipeline_processing.tables import DataFile, Table
-
-BESIDE: Final = ("quarantine", "files", "profiles")
-"""Tables that a run publishes to beside the dataset's own. What people decided about rows is theirs, not the run's."""
 
 State = Literal["rolled back", "to be rolled back", "rolled back before", "nothing of this run"]
 
@@ -89,7 +87,7 @@ def _halfway(error: ConfigError, done: Sequence[TakenBack]) -> ConfigError:
 
 async def _look(table: Table, store: ObjectStore, run: str) -> TakenBack:
     snapshot = await table.snapshot()
-    if f"rollback:{run}" in snapshot.applied:
+    if rollback_app_of(run) in snapshot.applied:
         return TakenBack(table.uri, "rolled back before")
     if app_of(run) not in snapshot.applied:
         return TakenBack(table.uri, "nothing of this run")
