@@ -42,7 +42,7 @@ FORBIDDEN = {
     "random": ("libs/pipeline_processing/service_handler.py", "bootstrap.py"),
     "secrets": (LAUNCHER,),
     "uuid": ("libs/pipeline_processing/service_handler.py", "bootstrap.py"),
-    "os.environ": (LAUNCHER, "libs/etl_core/settings.py"),
+    "os.environ": (LAUNCHER, "libs/etl_core/memory.py", "libs/etl_core/settings.py"),
     "os.getenv": (),
     "unittest.mock": (),
 }

@@ -18,7 +18,7 @@ from typing import Any
 from tests.bench import jail
 from tests.bench.figures import Figure, peak_mib
 
-from pipeline_processing.processors.memory import ENVIRONMENT
+from etl_core import memory
 
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT / ".tools" / "bench-peers"
@@ -59,7 +59,7 @@ def _figure(name: str, size: int, told: Any, *, bare: float | None = None, limit
 async def _told(arguments: list[str], *, limit_mib: int = 4 * HARD_MIB) -> Any:  # noqa: ANN401 - JSON
     """Return what this module says as a program of its own."""
     command = [sys.executable, "-m", "tests.bench.refine", *arguments]
-    return json.loads(await jail.run(command, limit_mib=limit_mib, environment=ENVIRONMENT, cwd=ROOT))
+    return json.loads(await jail.run(command, limit_mib=limit_mib, environment={}, cwd=ROOT))
 
 
 def _peers_python() -> Path:
@@ -133,4 +133,5 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    memory.bound()
     main(sys.argv[1:])

@@ -13,6 +13,7 @@ import textwrap
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Final, cast
 
+from etl_core import memory
 from etl_core.errors import ConfigError
 from pipeline_processing import __version__
 from pipeline_processing.arguments import Parser, typed_as
@@ -70,6 +71,7 @@ _EXAMPLES: Final = """\
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
+    memory.bound()
     arguments = sys.argv[1:] if argv is None else list(argv)
     return guarded(lambda: _dispatch(arguments))
 
