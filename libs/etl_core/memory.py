@@ -21,8 +21,8 @@ _M_ARENA_MAX: Final = -8
 def bound() -> None:
     """Set what a deployment has not set itself; call it once, first thing in a process.
 
-    Measured and left out: Polars allocates by jemalloc, which gives back free pages by itself soon enough; to make it do
-    so at once (``_RJEM_MALLOC_CONF=narenas:2,dirty_decay_ms:500``) saves a tenth of memory and costs as much time.
+    Measured and left out: Polars allocates by jemalloc, which gives back free pages by itself soon enough; to make it
+    do so at once (``_RJEM_MALLOC_CONF=narenas:2,dirty_decay_ms:500``) saves a tenth of memory and costs as much time.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
