@@ -169,6 +169,19 @@ async def test_what_an_interrupted_release_has_taken_nobody_else_takes_until_it_
     assert [1, 4] == await world.published()
 
 
+async def test_a_release_that_was_given_up_commits_nothing_to_quarantine_either(world: QuarantineWorld) -> None:
+    strict = MENDED.replace("required: true", "required: true\n        logicalTypeOptions: {minimum: 9}", 1)
+    with pytest.raises(Killed):
+        await world.release("rel-1", contract=strict, deaths=await last_before(world, "people__quarantine/_delta_log"))
+    tables = [world.handler().table(world.destination, which) for which in ("", "quarantine", "decisions")]
+    before = [(await table.snapshot()).version for table in tables]
+    async with world.handler() as services:
+        await give_up(services.table(world.destination), "rel-1")
+    with pytest.raises(ConfigError, match="rel-1 was rolled back"):
+        await world.release("rel-1")
+    assert [before[0] + 1, *before[1:]] == [(await table.snapshot()).version for table in tables]
+
+
 async def test_a_release_that_published_can_not_be_given_up(world: QuarantineWorld) -> None:
     await world.release("rel-1", contract=MENDED)
     async with world.handler() as services:
