@@ -238,6 +238,25 @@ def test_a_check_without_a_threshold_fails_at_the_first_row_and_one_with_it_at_i
 
 
 @pytest.mark.parametrize(
+    ("action", "threshold", "absent"),
+    [
+        ("quarantine", None, 1),
+        ("quarantine", Threshold("<", (5,)), 1),
+        ("fail_file", None, 1),
+        ("fail_file", Threshold("<", (5,)), 2),
+        ("warn", None, 2),
+    ],
+)
+def test_an_unreadable_value_is_absent_only_where_its_type_lets_it_through(
+    action: Action, threshold: Threshold | None, absent: int
+) -> None:
+    checks = [Check("a.type", "type", "a", action, threshold=threshold), Check("a.required", "required", "a")]
+    rows = frame(a=[1, None, None]).with_columns(pl.Series(fault("type", "a"), [False, True, False]))
+    verdict, _ = run(contract(Column("a", "integer"), checks=checks), rows)
+    assert [1, absent] == [result.failed for result in verdict.results]
+
+
+@pytest.mark.parametrize(
     ("action", "severity", "status", "verdict"),
     [
         ("warn", "error", "warned", "warn"),

@@ -51,7 +51,7 @@ def command(world: QuarantineWorld, capsys: pytest.CaptureFixture[str]) -> Comma
 async def test_list_counts_by_rule_file_and_agency(command: Command) -> None:
     (people,) = (await command.json("list", "--dataset", "people"))["datasets"]
     assert ("people", {"open": 3}) == (people["dataset"], people["rows"])
-    assert ["hired.type", "id.required", "id.type", "reader.ragged"] == [one["rule"] for one in people["groups"]]
+    assert ["hired.type", "id.type", "reader.ragged"] == [one["rule"] for one in people["groups"]]
     assert {(FILE, "20", "open", 1)} == {
         (one["file"], one["agency_id"], one["state"], one["rows"]) for one in people["groups"]
     }
@@ -96,9 +96,7 @@ async def test_show_has_the_row_without_the_values_of_classified_columns(command
     document = await command.json("show", "--dataset", "people", "--rule", "id.type")
     (row,) = document["rows"]
     assert ({"id": "x", "hired": "2004-02-03"}, ["name"]) == (row["raw"], row["hidden"])
-    assert (FILE, 2, 3, ["id.type", "id.required"]) == tuple(
-        row[name] for name in ("source_file", "source_row", "line", "rules")
-    )
+    assert (FILE, 2, 3, ["id.type"]) == tuple(row[name] for name in ("source_file", "source_row", "line", "rules"))
     text = await command("show", "--dataset", "people")
     assert "Dee" not in text
     assert "Eve" not in text
@@ -137,7 +135,7 @@ async def test_a_dry_run_writes_nothing_and_says_which_rules_the_others_still_fa
     world.contract.write_text(MENDED)
     words = ("--contract", str(world.contract), "--reason", "why", "--by", "me", "--dry-run")
     document = await command.json("release", *words, expected=3)
-    assert (3, 1, {"id.required": 1, "id.type": 1, "reader.ragged": 1}) == (
+    assert (3, 1, {"id.type": 1, "reader.ragged": 1}) == (
         document["rows"],
         document["passing"],
         document["failing"],

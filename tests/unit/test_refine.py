@@ -124,8 +124,8 @@ def test_a_row_that_fails_is_quarantined_with_all_its_rules_and_its_raw_row(tmp_
         "source_version": "v7",
         "source_row": 2,
         "line": 3,
-        "rules": ["id.type", "id.required", "hired.type", "unit.enum"],
-        "reason": "id.type, id.required, hired.type, unit.enum",
+        "rules": ["id.type", "hired.type", "unit.enum"],
+        "reason": "id.type, hired.type, unit.enum",
         "raw": row["raw"],
         "raw_bytes": None,
         "raw_sha256": hashlib.sha256(row["raw"].encode()).hexdigest(),
@@ -144,7 +144,7 @@ def test_the_quarantine_has_the_columns_that_all_readers_of_it_know(tmp_path: Pa
     result = refined(tmp_path)
     assert result.quarantine is not None
     assert dict(SCHEMA) == dict(pl.read_parquet_schema(result.quarantine))
-    expected = {"hired.type": 1, "id.required": 1, "id.type": 1, "reader.ragged": 1, "unit.enum": 1}
+    expected = {"hired.type": 1, "id.type": 1, "reader.ragged": 1, "unit.enum": 1}
     assert expected == result.quarantined_by
 
 

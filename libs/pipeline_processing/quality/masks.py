@@ -33,7 +33,13 @@ _NEARLY: Final = 1e-9
 
 def mask(check: Check, contract: Contract, *, today: date) -> pl.Expr:
     """Return the expression of a row-local check, named after it; ConfigError where its SQL is wrong."""
-    expr = _row(check, contract, today) if check.kind == "row" else _of_column(check, contract.column(_column(check)))
+    match check.kind:
+        case "row":
+            expr = _row(check, contract, today)
+        case "required":
+            expr = _absent(_column(check), contract)
+        case _:
+            expr = _of_column(check, contract.column(_column(check)))
     return expr.fill_null(value=False).alias(check.name)
 
 
@@ -142,8 +148,6 @@ def _of_column(check: Check, column: Column) -> pl.Expr:  # noqa: PLR0911 - one 
     match check.kind:
         case "type" | "lookup":
             return pl.col(fault(check.kind, column.name))
-        case "required":
-            return value.is_null()
         case "enum":
             return ~_comparable(value, column).is_in([_limit(column, one) for one in column.enum])
         case "pattern":
@@ -155,6 +159,19 @@ def _of_column(check: Check, column: Column) -> pl.Expr:  # noqa: PLR0911 - one 
         case "multiple_of":
             return _uneven(value, column)
     raise ConfigError(f"is of kind {check.kind}, which is not decided row by row", where=check.name)
+
+
+def _absent(name: str, contract: Contract) -> pl.Expr:
+    """Return where a column has no value: an unreadable one fails its *type* alone, unless that lets its row through."""
+    value = pl.col(name)
+    if any(one.kind == "type" and one.column == name and _is_strict(one) for one in contract.checks):
+        return value.is_null() & ~pl.col(fault("type", name))
+    return value.is_null()
+
+
+def _is_strict(check: Check) -> bool:
+    """Say whether no row that fails the check is published."""
+    return check.action == "quarantine" or (check.action != "warn" and check.threshold is None)
 
 
 def _pattern(check: Check, column: Column) -> str:
