@@ -144,3 +144,29 @@ async def test_a_file_that_fails_says_why_whatever_else_is_wrong_with_it(
     await world.bronze("20/people.csv", text)
     assert 3 == await world.run("r1")
     assert [why] == [problem["reason"][: len(why)] for problem in (await world.report("r1"))["problems"]]
+
+
+@pytest.mark.parametrize("options", [[], ["--publish-partial"]])
+async def test_a_file_that_is_not_published_leaves_the_quarantine_of_what_is(
+    world: SilverWorld, options: list[str]
+) -> None:
+    await world.run("r1")
+    before = await world.rows("quarantine")
+    await world.bronze("20/people.csv", "name,hired\nGil,2009-02-03\n")
+    assert 3 == await world.run("r2", *options)
+    assert before.equals(await world.rows("quarantine"))
+    await world.bronze("20/people.csv", DIRTY)
+    assert 0 == await world.run("r3")
+    assert {"unchanged": 2} == (await world.report("r3"))["outcomes"]
+    assert before.equals(await world.rows("quarantine"))
+
+
+async def test_a_run_that_is_withheld_empties_no_quarantine(world: SilverWorld) -> None:
+    await world.run("r1")
+    before = await world.rows("quarantine")
+    await world.bronze("20/people.csv", PEOPLE)
+    await world.bronze("20/broken.csv", "PK\x03\x04 no zip")
+    assert 3 == await world.run("r2")
+    assert before.equals(await world.rows("quarantine"))
+    assert 3 == await world.run("r3", "--publish-partial")
+    assert 0 == (await world.rows("quarantine")).height

@@ -25,7 +25,7 @@ from pipeline_processing.quality.profile import Profile
 from pipeline_processing.quality.verdict import CHECK_STATUSES, Verdict
 from pipeline_processing.quarantine.schema import SCHEMA as QUARANTINE_COLUMNS
 from pipeline_processing.tables import DataFile, ledger
-from pipeline_processing.tables.publication import Origin, tags_of
+from pipeline_processing.tables.publication import Origin, origins_of, tags_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -92,7 +92,7 @@ class Publication:
         profile = _merged(profiles.values())
         drifted = await self._drift(profiles)
         withheld = self._withheld(found, drifted)
-        await self._commit_quarantine(found)
+        await self._commit_quarantine(found, is_withheld=bool(withheld))
         await self._commit_files(found)
         counts = {**found.counts, "files": len(found.files), "drifted_checks": _count_bad(drifted)}
         if withheld:
@@ -239,12 +239,18 @@ class Publication:
             self._services, self._destination, "", files, run=self._run_id, version=found.done, schema=schema
         )
 
-    async def _commit_quarantine(self, found: _Found) -> None:
-        """Commit the rejected rows. A source that had some before and has none now gets a file without rows."""
-        table = self._services.table(self._destination, "quarantine")
-        with await ledger.published(table) as published:
-            known = {source for source, _ in published}
-        files = [*found.quarantine, *[await self._empty(origin) for origin in found.clean if origin.source in known]]
+    async def _commit_quarantine(self, found: _Found, *, is_withheld: bool) -> None:
+        """Commit the rejected rows. A source that had some before and has none now gets a file without rows.
+
+        Where a file is not published this time, what is published of it keeps its rejected rows.
+        """
+        coming = set() if is_withheld else {origins_of(file)[0].source for file, _ in found.silver}
+        with await ledger.published(self._services.table(self._destination)) as published:
+            kept = {source for source, record in published if record.run != self._run_id} - coming
+        with await ledger.published(self._services.table(self._destination, "quarantine")) as published:
+            known = {source for source, _ in published} - kept
+        rejected = [file for file in found.quarantine if origins_of(file)[0].source not in kept]
+        files = [*rejected, *[await self._empty(origin) for origin in found.clean if origin.source in known]]
         if files:
             await tables.commit(
                 self._services,
