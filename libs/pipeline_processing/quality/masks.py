@@ -143,7 +143,7 @@ def _row(check: Check, contract: Contract, today: date) -> pl.Expr:
     return ~condition(check, contract, today=today)
 
 
-def _of_column(check: Check, column: Column) -> pl.Expr:  # noqa: PLR0911 - one return a kind
+def _of_column(check: Check, column: Column) -> pl.Expr:
     value = pl.col(column.name)
     match check.kind:
         case "type" | "lookup":
@@ -162,7 +162,7 @@ def _of_column(check: Check, column: Column) -> pl.Expr:  # noqa: PLR0911 - one 
 
 
 def _absent(name: str, contract: Contract) -> pl.Expr:
-    """Return where a column has no value: an unreadable one fails its *type* alone, unless that lets its row through."""
+    """Return where a column has no value: an unreadable one fails its *type* alone, unless that lets the row pass."""
     value = pl.col(name)
     if any(one.kind == "type" and one.column == name and _is_strict(one) for one in contract.checks):
         return value.is_null() & ~pl.col(fault("type", name))
