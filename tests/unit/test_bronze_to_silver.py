@@ -152,7 +152,7 @@ async def test_a_file_that_is_not_published_leaves_the_quarantine_of_what_is(
 ) -> None:
     await world.run("r1")
     before = await world.rows("quarantine")
-    await world.bronze("20/people.csv", "name,hired\nGil,2009-02-03\n")
+    await world.bronze("20/people.csv", "name,hired\nGil,never\n")
     assert 3 == await world.run("r2", *options)
     assert before.equals(await world.rows("quarantine"))
     await world.bronze("20/people.csv", DIRTY)
