@@ -98,6 +98,24 @@ def test_an_export_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
     assert 0o600 == stat.S_IMODE((tmp_path / "rows.csv").stat().st_mode)
 
 
+def test_a_file_that_is_no_export_is_left_as_it_was(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("keep me")
+    with pytest.raises(ConfigError, match=r"notes\.txt is neither .csv nor .parquet"):
+        editing.export(frame(ONE), notes)
+    assert ("keep me", [notes]) == (notes.read_text(), list(tmp_path.iterdir()))
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_an_export_that_breaks_off_leaves_the_one_before(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"mend.{ending}"
+    editing.export(frame(ONE), path)
+    before = path.read_bytes()
+    with pytest.raises(TypeError):
+        editing.export(frame(ONE, TWO | {"rules": None}), path)
+    assert (before, [path]) == (path.read_bytes(), list(tmp_path.iterdir()))
+
+
 def test_only_the_changed_cells_are_edits_and_an_emptied_one_is_null(tmp_path: Path) -> None:
     rows = frame(ONE, TWO)
     lines = edited(rows, tmp_path / "rows.csv", {"hired": "2001-02-03"}, {"hired": "", "name": "Bob"})

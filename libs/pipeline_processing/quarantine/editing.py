@@ -8,10 +8,12 @@ no values (law 13).
 from __future__ import annotations
 
 import csv
-import os
 import re
 import sys
-from typing import TYPE_CHECKING, Final
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
 
 import orjson
 import polars as pl
@@ -21,7 +23,6 @@ from pipeline_processing.transforms.headers import match, sources_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from pipeline_processing.contracts.model import Contract
     from pipeline_processing.model import Json
@@ -43,21 +44,35 @@ _DELIMITERS: Final = ",;\t"
 def export(rows: pl.DataFrame, path: Path, *, contract: Contract | None = None) -> int:
     """Write ``rows`` (of the quarantine's schema) to ``path``, readable by its owner alone; return how many.
 
-    With a ``contract`` there are columns to fill in for records that are no rows, too.
+    With a ``contract`` there are columns to fill in for records that are no rows, too. What was at ``path`` stays as it
+    was until all of it is written: ConfigError, and nothing is changed, for another ending or where it can not be.
     """
+    kind = _kind(path, where="--export")
     own = [*headers_of(rows), *(names_to_fill(rows, contract) if contract else ())]
     columns = [*FIRST, *map(_outer, own), *LAST]
     lines = (_line(row, columns) for row in rows.iter_rows(named=True))
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            os.fchmod(file.fileno(), 0o600)  # it may have been there, and open to others
-            if _kind(path, where="--export") == "parquet":
+        with _replacing(path) as file:
+            if kind == "parquet":
                 pl.DataFrame(list(lines), schema=dict.fromkeys(columns, pl.String()), orient="row").write_parquet(file)
             else:
                 _write_csv(columns, lines, file.fileno())
     except OSError as error:
         raise ConfigError(f"{path} can not be written: {error.strerror}", where="--export") from error
     return rows.height
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Give a file beside ``path``, its owner's alone, that takes its place at the end; gone where that never comes."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            yield file.file
+            file.close()
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink()
+            raise
 
 
 def headers_of(rows: pl.DataFrame) -> list[str]:
