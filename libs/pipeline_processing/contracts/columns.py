@@ -8,11 +8,11 @@ from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Final, cast
 from zoneinfo import ZoneInfo
 
-from pipeline_processing.contracts.expressions import decimal_of
 from pipeline_processing.contracts.java_formats import strptime_format
 from pipeline_processing.contracts.model import Column, Lookup, Step
 from pipeline_processing.contracts.schema import INTEGER_FORMATS, STRING_FORMATS
 from pipeline_processing.contracts.scope import ours
+from pipeline_processing.contracts.types import MOST_DIGITS, can_be_kept, decimal_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +29,6 @@ _LIMITS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _DIRECTIVE: Final = re.compile(r"%(?:[-_0]?[A-Za-z%]|\.?[369]?f|:{0,3}z|#z)")
 _REGION: Final = re.compile(r"^[A-Z]{2}$")
 _F32: Final = 3.4028234663852886e38
-_MAX_PRECISION: Final = 38
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +102,8 @@ def _position(site: _Site, flag: str, field: str) -> int | None:
 def _physical_type(site: _Site) -> str | None:
     physical = site.source.physicalType
     decimal = decimal_of(physical)
-    if decimal and site.kind == "number" and not decimal[1] <= decimal[0] <= _MAX_PRECISION:
-        way_out = f"precision at most {_MAX_PRECISION}, scale at most the precision"
+    if decimal and site.kind == "number" and not can_be_kept(*decimal):
+        way_out = f"precision from 1 to {MOST_DIGITS}, scale at most the precision"
         site.fault("physicalType", f"{physical} can not be kept", way_out)
     return physical
 

@@ -11,7 +11,6 @@ from pipeline_processing.contracts.expressions import (
     columns_read,
     expression_fault,
     key_columns,
-    polars_type,
     query_fault,
 )
 from pipeline_processing.contracts.faults import meant
@@ -19,6 +18,7 @@ from pipeline_processing.contracts.model import Check, Dedupe, Drift, Format, Qu
 from pipeline_processing.contracts.quality import action_of, column_quality, table_quality, threshold_of
 from pipeline_processing.contracts.rules import kinds_of, own_checks
 from pipeline_processing.contracts.scope import ours
+from pipeline_processing.contracts.types import polars_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

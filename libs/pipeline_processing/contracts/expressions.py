@@ -10,19 +10,6 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from pipeline_processing.contracts.model import Column, LogicalType
-
-_TYPES: Final[Mapping[LogicalType, pl.DataType]] = {
-    "string": pl.String(),
-    "integer": pl.Int64(),
-    "number": pl.Float64(),
-    "boolean": pl.Boolean(),
-    "date": pl.Date(),
-    "timestamp": pl.Datetime("us", "UTC"),
-    "time": pl.Time(),
-}
-_DECIMAL: Final = re.compile(r"^\s*(?:decimal|numeric)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)\s*$", re.IGNORECASE)
-_PRECISION: Final = 38
 _UNSTEADY: Final = re.compile(
     r"\b(current_timestamp|current_time|localtime|localtimestamp|now|today|random|rand|uuid)\b", re.IGNORECASE
 )
@@ -44,20 +31,6 @@ _COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _TABLE: Final = re.compile(r"\$?\{(table|object|model|schema)\}", re.IGNORECASE)
 _COLUMN: Final = re.compile(r"\$?\{(column|property|field)\}", re.IGNORECASE)
 _OTHER: Final = re.compile(r"\$?\{[^{}]*\}")
-
-
-def decimal_of(physical_type: str | None) -> tuple[int, int] | None:
-    """Return precision and scale of ``decimal(p,s)``; None for other types."""
-    found = _DECIMAL.match(physical_type or "")
-    return (int(found[1]), int(found[2] or 0)) if found else None
-
-
-def polars_type(column: Column) -> pl.DataType:
-    """Return the type that the column has in silver, before any protection."""
-    decimal = decimal_of(column.physical_type) if column.logical_type == "number" else None
-    if decimal and decimal[1] <= decimal[0] <= _PRECISION:
-        return pl.Decimal(*decimal)
-    return _TYPES[column.logical_type]
 
 
 def expression_fault(expression: str, columns: Mapping[str, pl.DataType], *, boolean: bool = False) -> str | None:

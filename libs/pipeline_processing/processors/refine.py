@@ -17,6 +17,7 @@ import polars as pl
 
 from etl_core.errors import Permanent
 from pipeline_processing.contracts.model import LINEAGE
+from pipeline_processing.contracts.types import polars_type
 from pipeline_processing.processors.dedupe import KeyIndex
 from pipeline_processing.processors.quarantine_file import Origin, QuarantineFile
 from pipeline_processing.processors.refined import NAMES_TOLD, Refined
@@ -27,7 +28,6 @@ from pipeline_processing.quality.profile import Profiler
 from pipeline_processing.quality.verdict import STATUSES
 from pipeline_processing.readers import LINE, ROW, Batch
 from pipeline_processing.readers.open_file import open_file
-from pipeline_processing.transforms.columns import type_of
 from pipeline_processing.transforms.headers import sources_of
 from pipeline_processing.transforms.plan import compile_plan
 
@@ -129,7 +129,7 @@ class _Work:
         rule = contract.dedupe
         self._keyless = [name for name in rule.key if name in plan.missing] if rule else []
         self._keys = KeyIndex(scratch / "keys", rule, heed=heed) if rule and not self._keyless else None
-        self._profiler = Profiler([(c.name, type_of(c), c.is_classified) for c in contract.columns])
+        self._profiler = Profiler([(c.name, polars_type(c), c.is_classified) for c in contract.columns])
         self._gone: npt.NDArray[np.bool_] | None = None
         """By position in staging: the rows that do not go to silver."""
         self.rows_in = self._deduplicated = self._numbers = 0

@@ -14,6 +14,7 @@ import polars as pl
 
 from etl_core.errors import ConfigError
 from pipeline_processing.contracts.model import fault
+from pipeline_processing.contracts.types import polars_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -109,34 +110,7 @@ def with_today(sql: str, today: date, *, where: str = "") -> str:
 
 def schema(contract: Contract, names: Collection[str] | None = None) -> dict[str, pl.DataType]:
     """Return the types that the contract's columns, or those of them in ``names``, have before protection."""
-    return {column.name: _dtype(column) for column in contract.columns if names is None or column.name in names}
-
-
-def _dtype(column: Column) -> pl.DataType:  # noqa: PLR0911 - one return a type
-    match column.logical_type:
-        case "string":
-            return pl.String()
-        case "integer":
-            return pl.Int64()
-        case "number":
-            return pl.Decimal(*_decimal(column)) if _is_decimal(column) else pl.Float64()
-        case "boolean":
-            return pl.Boolean()
-        case "date":
-            return pl.Date()
-        case "timestamp":
-            return pl.Datetime("us", "UTC")
-        case "time":
-            return pl.Time()
-
-
-def _is_decimal(column: Column) -> bool:
-    return (column.physical_type or "").lower().startswith(("decimal", "numeric"))
-
-
-def _decimal(column: Column) -> tuple[int, int]:
-    digits = [int(one) for one in re.findall(r"\d+", column.physical_type or "")]
-    return (digits[0] if digits else 38, digits[1] if len(digits) > 1 else 0)
+    return {column.name: polars_type(column) for column in contract.columns if names is None or column.name in names}
 
 
 def _row(check: Check, contract: Contract, today: date) -> pl.Expr:
@@ -206,7 +180,7 @@ def _outside(value: pl.Expr, column: Column) -> pl.Expr:
         (column.exclusive_maximum, lambda one, limit: one >= limit),
     )
     bounds = [test(value, pl.lit(_limit(column, limit))) for limit, test in tests if limit is not None]
-    if column.logical_type == "number" and not _is_decimal(column):
+    if polars_type(column).is_float():
         bounds.append(value.is_nan())
     return pl.any_horizontal(bounds)
 
@@ -237,7 +211,7 @@ def _limit(column: Column, limit: Json) -> Json:  # noqa: PLR0911 - one return a
                 number = Decimal(str(limit))
                 return int(number) if number % 1 == 0 else float(number)
             case "number":
-                return Decimal(str(limit)) if _is_decimal(column) else float(limit)
+                return Decimal(str(limit)) if polars_type(column).is_decimal() else float(limit)
             case "boolean":
                 return limit if isinstance(limit, bool) else {"true": True, "false": False}[str(limit).lower()]
             case "string":

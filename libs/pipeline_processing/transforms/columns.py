@@ -10,8 +10,8 @@ from polars import selectors as cs
 
 from etl_core.errors import ConfigError
 from pipeline_processing.contracts import steps as table
-from pipeline_processing.contracts.expressions import decimal_of
 from pipeline_processing.contracts.model import LINEAGE, Step
+from pipeline_processing.contracts.types import MOST_DIGITS, TYPES, can_be_kept, decimal_of, polars_type
 from pipeline_processing.transforms import choices, contacts, dates, numbers, people, places, reading, texts
 from pipeline_processing.transforms.memo import by_distinct
 
@@ -22,17 +22,7 @@ if TYPE_CHECKING:
     from pipeline_processing.model import Json
     from pipeline_processing.transforms.reading import SeriesStep, TextStep
 
-TYPES: Final[Mapping[str, pl.DataType]] = {
-    "string": pl.String(),
-    "integer": pl.Int64(),
-    "number": pl.Float64(),
-    "boolean": pl.Boolean(),
-    "date": pl.Date(),
-    "timestamp": pl.Datetime("us", "UTC"),
-    "time": pl.Time(),
-}
-_MOST_DIGITS: Final = 38
-_WHOLE: Final = pl.Decimal(_MOST_DIGITS, 0)
+_WHOLE: Final = pl.Decimal(MOST_DIGITS, 0)
 """What numbers and amounts are read as where integers are made of them: a float would round those beyond 2**53."""
 
 _SERIES_STEPS: Final[Mapping[str, Callable[[Mapping[str, Json]], SeriesStep]]] = {
@@ -61,24 +51,9 @@ _MAY_PRECEDE: Final[Mapping[str, frozenset[str]]] = {"integer": frozenset({"numb
 
 def published_schema(contract: Contract) -> dict[str, pl.DataType]:
     """Return the names and types of a silver table's columns: protected ones, and times of day, are texts."""
-    types = {column.name: pl.String() if column.protection else type_of(column) for column in contract.columns}
+    types = {column.name: pl.String() if column.protection else polars_type(column) for column in contract.columns}
     texts = {name: pl.String() if isinstance(dtype, pl.Time) else dtype for name, dtype in types.items()}
     return {**texts, **dict.fromkeys(LINEAGE[:-1], pl.String()), LINEAGE[-1]: pl.Int64()}
-
-
-def type_of(column: Column) -> pl.DataType:
-    """Return a column's type in memory; ConfigError for decimals that no table can hold."""
-    decimal = decimal_of(column.physical_type)
-    if column.logical_type != "number" or decimal is None:
-        return TYPES[column.logical_type]
-    precision, scale = decimal
-    if not 0 < precision <= _MOST_DIGITS or scale > precision:
-        raise ConfigError(
-            f"{column.physical_type} is no decimal type",
-            where=f"column {column.name!r}",
-            way_out="at most decimal(38,38)",
-        )
-    return pl.Decimal(precision, scale)
 
 
 def read_as(values: pl.Series, dtype: pl.DataType) -> pl.Series:
@@ -121,7 +96,8 @@ class ColumnPlan:
 
 def compile_column(column: Column, source: str, null_values: Sequence[str]) -> ColumnPlan:
     """Compile one column that is read from ``source``; ConfigError names a step or an option that is none."""
-    dtype, steps = type_of(column), _steps_of(column)
+    _check_decimal(column)
+    dtype, steps = polars_type(column), _steps_of(column)
     is_text = column.logical_type == "string"
     fallible = not is_text or any(step.name in table.FALLIBLE for step in steps)
     enum = choices.Enum(column) if (column.enum or column.synonyms) else None
@@ -135,6 +111,16 @@ def compile_column(column: Column, source: str, null_values: Sequence[str]) -> C
     for step in steps[place:]:
         chain.add(step, dtype)
     return chain.build(column.name, dtype, source, fallible=fallible, enum=enum)
+
+
+def _check_decimal(column: Column) -> None:
+    decimal = decimal_of(column.physical_type) if column.logical_type == "number" else None
+    if decimal is not None and not can_be_kept(*decimal):
+        raise ConfigError(
+            f"{column.physical_type} is no decimal type",
+            where=f"column {column.name!r}",
+            way_out=f"at most decimal({MOST_DIGITS},{MOST_DIGITS})",
+        )
 
 
 def _steps_of(column: Column) -> list[Step]:

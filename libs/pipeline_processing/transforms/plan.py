@@ -9,9 +9,10 @@ import polars as pl
 from polars import selectors as cs
 
 from pipeline_processing.contracts.model import LINEAGE, fault
+from pipeline_processing.contracts.types import polars_type
 from pipeline_processing.transforms import headers
 from pipeline_processing.transforms.choices import suggestions_of
-from pipeline_processing.transforms.columns import compile_column, published_schema, type_of
+from pipeline_processing.transforms.columns import compile_column, published_schema
 from pipeline_processing.transforms.derive import Derived, compile_derived, in_order
 from pipeline_processing.transforms.lookups import compile_lookup
 from pipeline_processing.transforms.protection import protector
@@ -43,7 +44,7 @@ def compile_plan(
     ``references`` are the snapshots of the contract's reference tables by name; ``token_key`` is needed where a column
     is protected. A plan remembers values it has seen (for speed, and for `Plan.suggestions`): one file, one plan.
     """
-    types = {column.name: type_of(column) for column in contract.columns}
+    types = {column.name: polars_type(column) for column in contract.columns}
     chosen = headers.match(contract.columns, header)
     read = [
         compile_column(column, chosen[column.name], contract.format.null_values)
