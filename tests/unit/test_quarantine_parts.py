@@ -86,7 +86,7 @@ def test_late_items_of_a_run_leave_the_parts_of_its_other_sources_alone() -> Non
     assert (["l"], []) == paths(decision)
 
 
-async def test_the_ledger_knows_a_source_by_what_its_parts_add_to() -> None:
+async def test_the_ledger_knows_a_source_by_what_its_parts_add_to_and_counts_their_rows() -> None:
     store = MemoryBuckets(SystemClock()).store("silver")
     delta = DeltaTable(store, "t", clock=SystemClock(), jitter=lambda: 0.5, nonce=numbers())
     part = DataFile("_agency_id=a1/p", 10, 2, {"_agency_id": "a1"}, AT, tags=tags_of([replace(PART, contract="9.9.9")]))
@@ -94,7 +94,7 @@ async def test_the_ledger_knows_a_source_by_what_its_parts_add_to() -> None:
     await delta.commit(adding(main, part))
     with await published(delta) as ledger:
         ((source, record),) = list(ledger)
-    assert ("s3://in/a", "r1", "1.0.0", 7) == (source, record.run, record.contract, record.rows)
+    assert ("s3://in/a", "r1", "1.0.0", 7 + 2) == (source, record.run, record.contract, record.rows)
 
 
 def test_a_run_that_released_rows_add_to_is_not_rolled_back_before_them() -> None:

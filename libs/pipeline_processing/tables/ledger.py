@@ -29,6 +29,7 @@ class Record:
     run: str
     planned_at: str
     rows: int
+    """With those that were released from quarantine since."""
 
 
 class Ledger:
@@ -49,7 +50,8 @@ class Ledger:
     def __iter__(self) -> Iterator[tuple[str, Record]]:
         for key, entries in groupby(self._spool, key=lambda entry: entry[0]):
             origins = [Origin(**orjson.loads(value)) for _, value in entries]
-            yield key.decode(errors="surrogatepass"), _record(origins)
+            if whole := [origin for origin in origins if not origin.part]:  # a part is known by what it adds to
+                yield key.decode(errors="surrogatepass"), _record(whole, rows=sum(origin.rows for origin in origins))
 
 
 async def published(table: Table, *, folder: Path | None = None) -> Ledger:
@@ -58,8 +60,6 @@ async def published(table: Table, *, folder: Path | None = None) -> Ledger:
     try:
         async for file in table.files():
             for origin in origins_of(file):
-                if origin.part:  # it is known by what it adds to
-                    continue
                 spool.add(origin.source.encode(errors="surrogatepass"), orjson.dumps(origin))
     except BaseException:
         spool.__exit__(None, None, None)
@@ -67,7 +67,7 @@ async def published(table: Table, *, folder: Path | None = None) -> Ledger:
     return Ledger(spool)
 
 
-def _record(origins: list[Origin]) -> Record:
+def _record(origins: list[Origin], *, rows: int) -> Record:
     def told(name: str) -> str:
         return ",".join(sorted({getattr(origin, name) for origin in origins}))
 
@@ -78,5 +78,5 @@ def _record(origins: list[Origin]) -> Record:
         code=told("code"),
         run=told("run"),
         planned_at=told("planned_at"),
-        rows=sum(origin.rows for origin in origins),
+        rows=rows,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from etl_core.errors import ConfigError
 from pipeline_processing.processors.silver.care import rewriter_of
 from pipeline_processing.processors.silver.dataset_tables import BESIDE
-from pipeline_processing.tables.publication import RewritesNeeded, rollback_app_of
+from pipeline_processing.tables.publication import RewritesNeeded, origins_of, rollback_app_of
 from pipeline_processing.tables.publishing import app_of
 from pipeline_processing.tables.rollback import check_there, effect_of, rollback, undo
 
@@ -33,6 +33,7 @@ class TakenBack:
     state: State
     files_gone: int = 0
     rows_gone: int = 0
+    """Of the quarantine each row once, however often a release has said anew what it fails."""
     files_back: int = 0
     rows_back: int = 0
 
@@ -51,7 +52,7 @@ async def take_back(
     """
     store = services.store(destination.bucket)
     tables = {which: services.table(destination, which) for which in ("", *BESIDE)}
-    looked = {which: await _look(table, store, run) for which, table in tables.items()}
+    looked = {which: await _look(table, store, run, which) for which, table in tables.items()}
     if all(found.state == "nothing of this run" for found in looked.values()):
         raise ConfigError(
             f"run {run} published nothing of {destination.dataset}",
@@ -85,7 +86,7 @@ def _halfway(error: ConfigError, done: Sequence[TakenBack]) -> ConfigError:
     )
 
 
-async def _look(table: Table, store: ObjectStore, run: str) -> TakenBack:
+async def _look(table: Table, store: ObjectStore, run: str, which: str) -> TakenBack:
     snapshot = await table.snapshot()
     if rollback_app_of(run) in snapshot.applied:
         return TakenBack(table.uri, "rolled back before")
@@ -96,8 +97,14 @@ async def _look(table: Table, store: ObjectStore, run: str) -> TakenBack:
         undo(effect, snapshot, where=table.uri, rewritten={})
     await check_there(table, store, effect)
     going, back = effect.added.values(), [file for path, file in effect.removed.items() if path not in snapshot.files]
-    return TakenBack(table.uri, "to be rolled back", len(going), _rows(going), len(back), _rows(back))
+    count = _rows_once if which == "quarantine" else _rows
+    return TakenBack(table.uri, "to be rolled back", len(going), count(going), len(back), count(back))
 
 
 def _rows(files: Iterable[DataFile]) -> int:
     return sum(file.rows for file in files)
+
+
+def _rows_once(files: Iterable[DataFile]) -> int:
+    """Count without what releases added: those rows stood in quarantine before (``released_from``)."""
+    return sum(file.rows - sum(origin.rows for origin in origins_of(file) if origin.part) for file in files)
