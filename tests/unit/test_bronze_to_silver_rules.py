@@ -13,6 +13,7 @@ import pytest
 from etl_core.errors import ConfigError
 from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver
 from pipeline_processing.processors.silver.item import Destination
+from quarantine_world import PROTECTED, QuarantineWorld
 from silver_world import CONTRACT, PEOPLE, SilverWorld
 
 if TYPE_CHECKING:
@@ -176,3 +177,23 @@ async def test_outputs_are_stored_as_what_they_are(world: SilverWorld) -> None:
     keys = [key for folder in ("people/", "_profiles/") for key in await world.keys("silver", f"tables/{folder}")]
     types = {key.rpartition(".")[2]: (await store.head(key)).content_type for key in keys}
     assert ("application/zstd", "application/vnd.apache.parquet") == (types["zst"], types["parquet"])
+
+
+async def test_agencies_last_published_by_contracts_of_two_types_are_compared_with_all_the_same(tmp_path: Path) -> None:
+    world = QuarantineWorld(tmp_path)
+    drift = "    customProperties:\n      - {property: drift, value: {nullRate: 0.5, action: fail_run}}\n"
+    text = PROTECTED + drift
+    number = text.replace("name: name\n        logicalType: string", "name: name\n        logicalType: integer")
+    assert number != text
+    for run, agency, contract in (("r1", "10", number), ("r2", "20", text.replace("1.0.0", "1.1.0"))):
+        world.contract.write_text(contract)
+        await world.bronze(f"{agency}/people.csv", "id,name,hired\n1,7,2001-02-03\n")
+        assert 0 == await world.run(run, "--agency-id", agency)
+        await world.clock.sleep(timedelta(days=1))
+    assert 0 == await world.run("r3", "--force")
+    profiles = await world.rows("profiles")
+    (drifted,) = profiles.filter(pl.col("run_id") == "r3", pl.col("agency_id").is_null())["drift"]
+    results = {one["name"]: one for one in orjson.loads(drifted)}
+    result = results["drift:name.null_rate"]
+    assert ("skipped", ["it was of kind mixed"]) == (result["status"], result["why"])
+    assert "passed" == results["drift:id.null_rate"]["status"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
@@ -192,9 +193,15 @@ def test_a_column_with_few_values_is_counted_in_full() -> None:
     assert (False, True, 500) == (column.is_sampled, column.has_all_values, len(column.top(WIDE)))
 
 
-def test_columns_of_different_kinds_do_not_merge() -> None:
-    with pytest.raises(InvalidData, match="do not merge"):
-        profile(pl.DataFrame({"a": [1]})).merge(profile(pl.DataFrame({"a": ["x"]})))
+def test_columns_of_different_kinds_merge_to_their_counts_in_any_order() -> None:
+    number, text = profile(pl.DataFrame({"a": [1, 5, None]})), profile(pl.DataFrame({"a": ["x", "y", "x"]}))
+    for parts in itertools.permutations([number, text, number]):
+        merged = reduce(Profile.merge, parts)
+        (told,) = Profile.from_bytes(merged.to_bytes()).as_json()["columns"]
+        assert ("mixed", 9, 2, 4) == tuple(told[name] for name in ("kind", "rows", "nulls", "distinct"))
+        assert [None, None, None, {}, [], []] == [
+            told[name] for name in ("min", "max", "mean", "quantiles", "top", "patterns")
+        ]
 
 
 def test_a_column_that_only_one_file_has_is_kept() -> None:

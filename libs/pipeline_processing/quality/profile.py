@@ -47,10 +47,7 @@ class Profile:
         return next((column for column in self.columns if column.name == name), None)
 
     def merge(self, other: Profile) -> Profile:
-        """Return the profile of both; a column that only one has is taken as it is.
-
-        InvalidData where a column has two kinds: a contract's change of type starts a new series of profiles.
-        """
+        """Return the profile of both; a column that only one has is taken as it is, and one of two kinds is *mixed*."""
         theirs = {column.name: column for column in other.columns}
         merged = [c.merge(theirs.pop(c.name)) if c.name in theirs else c for c in self.columns]
         return Profile(self.rows + other.rows, (*merged, *theirs.values()), self.files + other.files)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 
 import polars as pl
 
-from etl_core.errors import ConfigError, InvalidData
+from etl_core.errors import ConfigError
 from pipeline_processing.quality.sketches import Distinct, Frequent, Quantiles, Sketch
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from pipeline_processing.model import Json
 
-Kind = Literal["string", "integer", "number", "boolean", "date", "timestamp", "time"]
+Kind = Literal["string", "integer", "number", "boolean", "date", "timestamp", "time", "mixed"]
+"""*mixed*: profiles of several kinds were merged, as of runs before and after a contract changed the column's type."""
 RANKS: Final = (0.0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 """The quantiles shown."""
 BINS: Final = 20
@@ -178,9 +179,10 @@ class Column:
                 return number
 
     def merge(self, other: Column) -> Column:
-        """Return the profile of both; InvalidData where the two are of different kinds."""
-        if (self.name, self.kind) != (other.name, other.kind):
-            raise InvalidData(f"profiles of {self.name} {self.kind} and {other.name} {other.kind} do not merge")
+        """Return the profile of both. Of two kinds there are no values, ranges and quantiles left: *mixed* says so."""
+        if self.kind != other.kind:
+            one, two = (_without_values(replace(column, kind="mixed")) for column in (self, other))
+            return one.merge(two)
         is_classified = self.is_classified or other.is_classified
         merged = replace(
             self,
