@@ -20,6 +20,20 @@ CONTRACT = str(ROOT / "contracts/officers.odcs.yaml")
 SAMPLE = str(ROOT / "contracts/samples/officers.csv")
 
 
+TWO_DATASETS = """\
+apiVersion: v3.1.0
+kind: DataContract
+id: two
+version: 1.0.0
+status: active
+schema:
+  - name: people
+    properties: [{name: id, logicalType: integer}]
+  - name: staff
+    properties: [{name: badge, logicalType: string}]
+"""
+
+
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PIPELINE_TOKEN_KEY", "PIPELINE_SILVER_BUCKET"):
@@ -96,6 +110,19 @@ def test_a_profile_needs_no_contract_and_hides_what_looks_personal(capsys: pytes
     said = capsys.readouterr().out
     assert re.search(r"name +string \(classified\)", said)
     assert "GARCIA" not in said
+
+
+def test_a_profile_by_a_contract_of_several_datasets_names_the_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contract, file = tmp_path / "two.odcs.yaml", tmp_path / "staff.csv"
+    contract.write_text(TWO_DATASETS)
+    file.write_text("badge\nA1\n")
+    assert 2 == main(["profile", str(file), "--contract", str(contract)])
+    assert "the contract describes several tables" in capsys.readouterr().err
+    assert 0 == main(["profile", str(file), "--contract", str(contract), "--dataset", "staff", "--json"])
+    said = json.loads(capsys.readouterr().out)
+    assert [("badge", 1)] == [(column["name"], column["rows"]) for column in said["columns"]]
 
 
 def test_a_profile_of_nothing_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

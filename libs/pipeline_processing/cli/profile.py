@@ -69,12 +69,14 @@ def _of_file(options: argparse.Namespace) -> QualityPage:
 def _contract(options: argparse.Namespace) -> Contract:
     """Return what the columns are, without any check: by the contract that was named, else as the file looks."""
     if options.contract is not None:
-        contract = load(options.contract)
+        contract = load(options.contract, dataset=options.dataset)
     else:
         if not options.file.is_file():
             raise ConfigError(f"{options.file} is not there", where="FILE", way_out="name one file")
         with open_file(options.file) as rows:
-            text = infer((batch.frame for batch in rows), dataset=options.file.name.partition(".")[0])
+            text = infer(
+                (batch.frame for batch in rows), dataset=options.dataset or options.file.name.partition(".")[0]
+            )
         contract = load(text)
     columns = tuple(replace(column, protection=None) for column in contract.columns)
     return replace(contract, columns=columns, checks=(), dedupe=None)
@@ -116,7 +118,8 @@ def parser() -> Parser:
     parser = Parser(
         prog="pipeline-processing profile",
         description="What a local file holds, column by column; or, merged, what a dataset's runs have published. "
-        "With FILE, --contract says what its columns are (default: as they look); classified ones show no values.",
+        "With FILE, --contract says what its columns are (default: as they look), --dataset which of its datasets is "
+        "meant; classified ones show no values.",
         allow_abbrev=False,
     )
     parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="CSV, JSON, XLSX, XLS, Parquet …")
