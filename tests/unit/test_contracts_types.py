@@ -1,11 +1,20 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import get_args
 
 import polars as pl
 import pytest
 
-from pipeline_processing.contracts.model import Check, Column, Contract
+from pipeline_processing.contracts.model import (
+    FIGURE_KINDS,
+    LOCAL_KINDS,
+    WHOLE_KINDS,
+    Check,
+    CheckKind,
+    Column,
+    Contract,
+)
 from pipeline_processing.contracts.types import polars_type
 from pipeline_processing.quality import masks
 from pipeline_processing.transforms.columns import published_schema
@@ -49,3 +58,8 @@ def test_nan_is_outside_the_limits_of_a_decimal_without_a_precision(physical_typ
     rows = pl.DataFrame({"a": [0.0, float("nan"), -0.5, None]})
     failing = rows.select(masks.mask(check, contract, today=DAY)).to_series()
     assert [False, True, True, False] == failing.to_list()
+
+
+def test_every_kind_of_check_is_of_a_row_of_all_rows_a_figure_or_for_people() -> None:
+    split = [LOCAL_KINDS, WHOLE_KINDS, FIGURE_KINDS, {"text"}]
+    assert sorted(get_args(CheckKind)) == sorted(kind for kinds in split for kind in kinds)

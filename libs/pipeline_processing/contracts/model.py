@@ -155,22 +155,15 @@ class Check:
     arguments: Mapping[str, Json] = field(default_factory=dict)
 
 
-ROW_KINDS: Final = frozenset(
-    {
-        "type",
-        "required",
-        "enum",
-        "pattern",
-        "length",
-        "range",
-        "multiple_of",
-        "unique",
-        "primary_key",
-        "lookup",
-        "row",
-        "overlap",
-    }
+LOCAL_KINDS: Final = frozenset[CheckKind](
+    ("type", "required", "enum", "pattern", "length", "range", "multiple_of", "lookup", "row")
 )
+"""Kinds that one row decides by itself."""
+WHOLE_KINDS: Final = frozenset[CheckKind](("unique", "primary_key", "overlap"))
+"""Kinds that fail rows, but need all of the file's to tell."""
+ROW_KINDS: Final = LOCAL_KINDS | WHOLE_KINDS
+FIGURE_KINDS: Final = frozenset[CheckKind](("metric", "sql", "freshness"))
+"""Kinds that are one figure of the whole file."""
 
 
 @dataclass(frozen=True, slots=True)

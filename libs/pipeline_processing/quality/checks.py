@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_core.errors import ConfigError, check_all
+from pipeline_processing.contracts.model import FIGURE_KINDS, LOCAL_KINDS, ROW_KINDS, WHOLE_KINDS
 from pipeline_processing.quality import figures, masks
 from pipeline_processing.quality.verdict import CheckResult, concluded, holds, judged, spelled
 from pipeline_processing.quality.whole_file import duplicates, incomplete, overlaps
@@ -30,12 +31,6 @@ if TYPE_CHECKING:
     from pipeline_processing.contracts.model import Check, Contract
     from pipeline_processing.quality.verdict import Verdict
 
-LOCAL_KINDS: Final = frozenset(
-    {"type", "required", "enum", "pattern", "length", "range", "multiple_of", "lookup", "row"}
-)
-"""Kinds that one row decides by itself."""
-WHOLE_KINDS: Final = frozenset({"unique", "primary_key", "overlap"})
-"""Kinds that fail rows, but need all of the file's to tell."""
 _PERCENT: Final = 100
 
 
@@ -82,7 +77,7 @@ class Checks:
     @property
     def quarantining(self) -> tuple[str, ...]:
         """Return the names of the checks that take their failing rows out, in the contract's order."""
-        return tuple(c.name for c in self._contract.checks if _is_rowwise(c) and c.action == "quarantine")
+        return tuple(c.name for c in self._contract.checks if c.kind in ROW_KINDS and c.action == "quarantine")
 
     def masked(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return ``frame`` with the masks as columns; ConfigError where a rule's SQL stumbles over a value.
@@ -205,7 +200,7 @@ class Checks:
             return "the file has no rows"
         if check.kind in WHOLE_KINDS and not self._is_whole:
             return "the whole file was not looked at"
-        return "no value to look at" if _is_rowwise(check) or figures.is_observed(check) else "it was not measured"
+        return "no value to look at" if check.kind in ROW_KINDS or figures.is_observed(check) else "it was not measured"
 
     def _unable(self, check: Check) -> str:
         if check.kind == "text":
@@ -264,7 +259,7 @@ def _refuse(check: Check, contract: Contract, names: frozenset[str], today: date
         raise ConfigError(f"no column {check.column!r}", where=where)
     if check.kind in LOCAL_KINDS:
         masks.refuse(check, contract, today=today)
-    elif check.kind in figures.FIGURE_KINDS:
+    elif check.kind in FIGURE_KINDS:
         figures.refuse(check, contract, today=today)
     elif check.kind == "overlap" and not all(
         set(_named(check, part)) <= names and _named(check, part) for part in ("by", "start", "end")
@@ -291,13 +286,9 @@ def _counts(index: int, check: Check, contract: Contract, today: date) -> tuple[
     return seen.alias(f"{index}:looked_at"), failed.alias(f"{index}:failed")
 
 
-def _is_rowwise(check: Check) -> bool:
-    return check.kind in LOCAL_KINDS or check.kind in WHOLE_KINDS
-
-
 def _action(check: Check) -> str:
     """Return the check's action; a figure has no rows to take out, so *quarantine* is as strong as its severity."""
-    if check.action != "quarantine" or _is_rowwise(check):
+    if check.action != "quarantine" or check.kind in ROW_KINDS:
         return check.action
     return "fail_file" if check.severity == "error" and check.kind != "text" else "warn"
 

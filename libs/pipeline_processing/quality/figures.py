@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pipeline_processing.contracts.model import Check, Contract
     from pipeline_processing.model import Json
 
-FIGURE_KINDS: Final = frozenset({"metric", "sql", "freshness"})
 _OBSERVED: Final = ("nullValues", "missingValues", "invalidValues")
 _METRICS: Final = (*_OBSERVED, "duplicateValues", "rowCount")
 _TABLE: Final = re.compile(r"\$?\{(?:table|object|model)\}")
