@@ -54,8 +54,9 @@ def test_a_file_with_rows_to_mend_is_partly_done_and_says_which(capsys: pytest.C
     assert 3 == main(["validate", SAMPLE, "--contract", CONTRACT])
     said = capsys.readouterr().out
     assert "8 in = 3 accepted + 4 in quarantine + 1 repeated" in said
-    assert re.search(r"hired\.type +1 +5", said)
-    assert "did they mean 'ACTIVE'?" in said
+    assert re.search(r"hired\.type +1 +5 \(line 6\) +can be read as a date", said)
+    assert re.search(r"status +'\w+' +1 +ACTIVE", said)
+    assert "Rows are counted from 1" in said
 
 
 def test_a_good_file_ends_with_nought(officers: Callable[[str], str]) -> None:
@@ -69,8 +70,10 @@ def test_a_refused_file_ends_with_one(officers: Callable[[str], str]) -> None:
 def test_what_is_no_table_ends_with_one_and_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "broken.zip"
     path.write_bytes(b"PK\x03\x04 nothing of the kind")
-    assert 1 == main(["validate", str(path), "--contract", CONTRACT])
+    page = tmp_path / "page.html"
+    assert 1 == main(["validate", str(path), "--contract", CONTRACT, "--html", str(page)])
     assert "error: " in capsys.readouterr().err
+    assert "The file can not be read" in page.read_text()
 
 
 def test_a_path_that_is_no_file_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,10 +9,10 @@ import pytest
 from pipeline_processing.quality.verdict import CheckResult, Verdict
 from pipeline_processing.reports import quality_text
 from pipeline_processing.reports.quality_facts import asks, number, outcome, percent
-from pipeline_processing.reports.quality_page import render
+from pipeline_processing.reports.quality_page import render, render_unreadable
 from quality_world import HARM, HIDDEN, page
 
-VOID = {"meta", "line", "rect"}
+VOID = {"meta", "line", "rect", "br"}
 
 
 class Tags(HTMLParser):
@@ -74,7 +74,53 @@ def test_no_value_of_a_classified_column_is_on_the_page_nor_in_the_tables() -> N
 
 def test_values_of_an_unclassified_column_are_shown_by_its_reason() -> None:
     reason = replace(page().reasons[0], values=("OFICER",))
-    assert "<code>OFICER</code>" in render(replace(page(), reasons=(reason,), suggestions={}))
+    assert "<code>OFICER</code>" in render(replace(page(), reasons=(reason,), strangers={}))
+
+
+def test_a_row_in_quarantine_has_its_line_or_its_row_in_the_sheet() -> None:
+    one = page()
+    assert "1 (line 2), 41 (line 42), 1,081 (line 1,083)" in render(one)
+    assert "1 (line 2), 41 (line 42), 1,081 (line 1,083)" == quality_text.reason_rows(one)[0][2]
+    assert "1 (sheet row 2)" == replace(one, place="sheet row").places(one.reasons[0], 1)
+    assert "1, 41" == one.places(replace(one.reasons[0], lines=()), 2)
+    assert "a sheet row is the one on which the row begins" in render(replace(one, place="sheet row"))
+
+
+def test_a_rule_says_what_it_asks_where_its_rows_are_told() -> None:
+    one = page()
+    assert "ragged<br><span class='soft'>has as many fields as the header</span>" in render(one)
+    assert ["is one of OFFICER, SERGEANT", "", "has as many fields as the header"] == [
+        row[3] for row in quality_text.reason_rows(one)
+    ]
+    assert "<td>is one of OFFICER, SERGEANT</td>" in render(one)
+    assert "is one of OFFICER, SERGEANT" == quality_text.check_rows(one.verdict, one.asked)[0][2]
+
+
+def test_all_values_that_are_not_allowed_are_told_with_their_rows_and_what_may_be_meant() -> None:
+    one = page()
+    assert [("rank", "'OFICER'", 1_234, "OFFICER"), ("rank", repr(HARM), 3, ""), ("rank", "all others", 2, "")] == list(
+        quality_text.stranger_rows(one)
+    )
+    html = render(one)
+    assert "<code>OFICER</code></td><td class='number'>1,234</td><td><code>OFFICER</code>" in html
+    assert "all others</span></td><td class='number'>2</td>" in html
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [("warn", "accepted"), ("fail_file", "would be accepted"), ("fail_run", "would be accepted")]
+)
+def test_no_row_of_a_refused_file_is_accepted(status: str, said: str) -> None:
+    refused = replace(page(), verdict=replace(page().verdict, status=status))
+    assert f"402 in = 385 {said} + 12 in quarantine + 5 repeated" == quality_text.pairs(refused)["rows"]
+    assert f'<i class="out"></i>{said} ' in render(refused)
+
+
+def test_the_page_of_a_file_that_can_not_be_read_says_why() -> None:
+    html = render_unreadable(file=HARM, dataset="roster", contract="police.roster 1.0.0", why=f"{HARM}: a PDF")
+    read(html)
+    assert HARM not in html
+    assert "The file can not be read" in html[: html.index("<main>")]
+    assert any(f"{HARM}: a PDF" in text for text in read(html).texts)
 
 
 def test_rows_that_do_not_add_up_are_said_to() -> None:

@@ -17,7 +17,8 @@ from etl_core.errors import ConfigError
 from etl_core.settings import load as load_settings
 from pipeline_processing import __version__
 from pipeline_processing.processors.refine import refine
-from pipeline_processing.reports.quality_facts import QualityPage, Reason
+from pipeline_processing.reports.quality_facts import QualityPage, Reason, Stranger
+from pipeline_processing.reports.quality_rules import asked_of
 from pipeline_processing.settings import Settings
 from pipeline_processing.transforms.headers import match
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 EXAMPLES: Final = 20
 """Row numbers kept for each rule."""
+STRANGERS: Final = 20
+"""Values that are not allowed, told of each column."""
 _THROWAWAY: Final = b"a key for rows that are thrown away"
 """Stands in for the token key where no output is kept."""
 
@@ -95,31 +98,46 @@ def page_of(file: LocalFile, refined: Refined) -> QualityPage:
         skipped=refined.skipped,
         missing=refined.missing,
         unread=refined.unread,
-        suggestions=_suggestions(refined),
+        strangers=_strangers(refined),
+        asked=asked_of(contract),
+        place="sheet row" if dialect.kind in {"xlsx", "xls"} else "line",
         classified=frozenset(column.name for column in contract.columns if column.is_classified),
         descriptions={column.name: column.description for column in contract.columns if column.description},
     )
 
 
-def _suggestions(refined: Refined) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
+def _strangers(refined: Refined) -> dict[str, list[Stranger]]:
+    """Return the values that are not allowed, by column; what is beyond the most frequent ones as one."""
+    found: dict[str, list[Stranger]] = {}
     for one in refined.suggestions:
-        if one.value is not None and one.nearest is not None:
-            found.setdefault(one.column, {})[one.value] = one.nearest
-    return found
+        found.setdefault(one.column, []).append(Stranger(one.value, one.count, one.nearest))
+    return {column: _most(all_of_it) for column, all_of_it in found.items()}
+
+
+def _most(strangers: Sequence[Stranger]) -> list[Stranger]:
+    shown = [one for one in strangers if one.value is not None][:STRANGERS]
+    rest = sum(one.rows for one in strangers) - sum(one.rows for one in shown)
+    return [*shown, Stranger(None, rest)] if rest else shown
 
 
 def _reasons(contract: Contract, refined: Refined) -> list[Reason]:
     if refined.quarantine is None:
         return []
-    rows = pl.scan_parquet(refined.quarantine).select("rules", "source_row", "raw").explode("rules")
+    rows = pl.scan_parquet(refined.quarantine).select("rules", "source_row", "line", "raw").explode("rules")
     first = pl.all().sort_by("source_row").head(EXAMPLES)
     found = rows.group_by("rules").agg(first).collect(engine="streaming").rows_by_key("rules", named=True, unique=True)
     columns = {check.name: check.column for check in contract.checks}
+    has_lines = refined.dialect.kind != "parquet"
     return [
-        Reason(rule, count, found[rule]["source_row"], _values(contract, columns.get(rule), found[rule]["raw"]), column)
+        Reason(
+            rule,
+            count,
+            found[rule]["source_row"],
+            found[rule]["line"] if has_lines else (),
+            _values(contract, columns.get(rule), found[rule]["raw"]),
+            columns.get(rule),
+        )
         for rule, count in refined.quarantined_by.items()
-        for column in [columns.get(rule)]
     ]
 
 

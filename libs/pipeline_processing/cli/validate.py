@@ -15,7 +15,7 @@ from pipeline_processing.cli.local_file import LocalFile, page_of, refined
 from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
 from pipeline_processing.contracts.load import load
 from pipeline_processing.reports import quality_text
-from pipeline_processing.reports.quality_page import render
+from pipeline_processing.reports.quality_page import render, render_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +43,8 @@ def main(argv: Sequence[str]) -> int:
             else:
                 _print(page)
     except InvalidData as error:
+        if options.html:
+            options.html.write_text(_unreadable(file, str(error)), encoding="utf-8")
         if options.json:
             print_json({"file": str(options.file), "exit_code": FAILED, "verdict": "unreadable", "reason": str(error)})
             return FAILED
@@ -64,16 +66,23 @@ def as_json(page: QualityPage, result: Refined) -> dict[str, object]:
     }
 
 
+def _unreadable(file: LocalFile, why: str) -> str:
+    contract = file.contract
+    told = f"{contract.id} {contract.version}"
+    return render_unreadable(file=file.path.name, dataset=contract.dataset, contract=told, why=why)
+
+
 def _print(page: QualityPage) -> None:
     print_pairs(quality_text.pairs(page))
     print()
-    print_table(quality_text.CHECK_COLUMNS, quality_text.check_rows(page.verdict))
+    print_table(quality_text.CHECK_COLUMNS, quality_text.check_rows(page.verdict, page.asked))
     if page.reasons:
         print()
         print_table(quality_text.REASON_COLUMNS, quality_text.reason_rows(page))
-    for column, found in page.suggestions.items():
-        for value, meant in found.items():
-            print_pairs({f"{column}: {value!r} is not allowed": f"did they mean {meant!r}?"})
+        print(page.counting)
+    if strangers := quality_text.stranger_rows(page):
+        print()
+        print_table(quality_text.STRANGER_COLUMNS, strangers)
 
 
 def _references(given: Sequence[str]) -> dict[str, pl.DataFrame]:

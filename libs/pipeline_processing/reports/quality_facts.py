@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from pipeline_processing.model import Json  # noqa: TC001 - dataclasses keep their annotations
@@ -18,6 +19,7 @@ WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "warn": ("warn", "Accepted, with warnings"),
     "fail_file": ("bad", "The file is not accepted"),
     "fail_run": ("bad", "The file is not accepted, and its run stops"),
+    "unreadable": ("bad", "The file can not be read"),
 }
 """Tone and words of a verdict."""
 TONES: Final[Mapping[str, str]] = {"passed": "good", "skipped": "warn", "warned": "warn", "failed": "bad"}
@@ -69,9 +71,23 @@ class Reason:
     rows: int
     examples: Sequence[int] = ()
     """Row numbers in the file."""
+    lines: Sequence[int] = ()
+    """On which line, or row of a sheet, each of them begins; empty where the file has none."""
     values: Sequence[str] = ()
     """What stands there; shown only where ``column`` is not classified."""
     column: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A value that its column does not allow, in how many rows it stands, and the allowed one that may be meant.
+
+    ``value`` is None for all that are not counted apart.
+    """
+
+    value: str | None
+    rows: int
+    meant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +114,12 @@ class QualityPage:
     """Columns of the contract that the file lacks."""
     unread: Sequence[str] = ()
     """Columns of the file that the contract does not know."""
-    suggestions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By column: what a value that is not allowed may have meant; shown only of unclassified columns."""
+    strangers: Mapping[str, Sequence[Stranger]] = field(default_factory=dict)
+    """By column: its values that are not allowed, the most frequent first; shown only of unclassified columns."""
+    asked: Mapping[str, str] = field(default_factory=dict)
+    """By rule: what it asks, where more can be said than its kind says."""
+    place: str = "line"
+    """What people find a row by: ``line``, or ``sheet row`` of a workbook."""
     classified: frozenset[str] = frozenset()
     """Columns whose values are never shown."""
     descriptions: Mapping[str, str] = field(default_factory=dict)
@@ -109,6 +129,29 @@ class QualityPage:
     def is_balanced(self) -> bool:
         """Say whether every row that went in is accounted for."""
         return self.rows_in == self.rows_out + self.quarantined + self.deduplicated
+
+    @property
+    def accepted(self) -> str:
+        """Return what is said of the rows that no rule took out: a file that is refused has none that is accepted."""
+        return "would be accepted" if self.verdict.status in {"fail_file", "fail_run"} else "accepted"
+
+    @property
+    def counting(self) -> str:
+        """Say how rows are counted."""
+        beside = f"; a {self.place} is the one on which the row begins" if any(r.lines for r in self.reasons) else ""
+        return f"Rows are counted from 1, without the header and lines that are no data{beside}."
+
+    def places(self, reason: Reason, limit: int) -> str:
+        """Return the first of a reason's rows, each with its line: ``5 (line 6), 7 (line 8)``."""
+        lines = [f" ({self.place} {line:,})" for line in reason.lines] or [""] * len(reason.examples)
+        return ", ".join(f"{row:,}{line}" for row, line in zip(reason.examples[:limit], lines, strict=False))
+
+    def asks(self, rule: str) -> str:
+        """Return what a rule of rows in quarantine asks; the contract's own words where it has some."""
+        result = next((result for result in self.verdict.results if result.name == rule), None)
+        told = self.asked.get(rule) or (asks(result) if result else "")
+        own = result.description if result else ""
+        return f"{own} ({told})" if own and told else own or told
 
     def hides(self, column: str | None) -> bool:
         """Say whether the values of ``column`` must not be shown; so it is where nobody says which column it is."""
@@ -124,13 +167,18 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(cut(name) for name in names[:_NAMED]) + more
 
 
-def cut(text: str) -> str:
+def cut(text: str, limit: int = _LONGEST) -> str:
     """Return a text of a file, not longer than a report has room for."""
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return text if len(text) <= limit else f"{text[:limit]}…"
 
 
-def asks(result: CheckResult) -> str:
-    """Return what a check asks, in our words; the contract's are ``result.description``."""
+def asks(result: CheckResult, asked: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return what a check asks, in our words; the contract's are ``result.description``.
+
+    ``asked`` is what is known of some checks beyond their kind, by name.
+    """
+    if result.name in asked:
+        return asked[result.name]
     if result.kind == "drift":
         return _STAYS.get(result.name.rpartition(".")[2].removeprefix("drift:"), "is like the last published file")
     return _ASKS.get(result.kind, result.kind)

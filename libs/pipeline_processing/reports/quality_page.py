@@ -23,11 +23,12 @@ from pipeline_processing.reports.style import document
 from pipeline_processing.reports.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pipeline_processing.quality.verdict import CheckResult
+    from pipeline_processing.reports.quality_facts import Stranger
 
-__all__ = ["QualityPage", "Reason", "render"]
+__all__ = ["QualityPage", "Reason", "render", "render_unreadable"]
 
 _STYLE: Final = """
 .balance { display: flex; height: 1.1rem; border-radius: .3rem; overflow: hidden; margin: .6rem 0; gap: 2px; }
@@ -44,6 +45,8 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
 @media print { .balance, .balance i, .sum i { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
 _EXAMPLES: Final = 5
+_REASON: Final = 1_000
+"""Characters of the reason why a file can not be read."""
 
 
 def render(page: QualityPage) -> str:
@@ -56,7 +59,7 @@ def render(page: QualityPage) -> str:
         _checks(page),
         _drift(page),
         _columns(page),
-        _suggestions(page),
+        _strangers(page),
         _file(page),
     )
     header = (
@@ -85,9 +88,23 @@ def _because(page: QualityPage) -> str:
     return f"<section><h2>Take note</h2><ul>{listed}</ul></section>"
 
 
+def render_unreadable(*, file: str, dataset: str, contract: str, why: str) -> str:
+    """Return the page of a file that can not be read: what it is, and ``why``."""
+    tone, words = WORDS["unreadable"]
+    body = (
+        f'<header><p class="soft">Data quality · {_text(dataset)}</p><h1>{_text(file)}</h1>'
+        f'<p class="verdict {tone}">{words}</p></header>\n<main>\n'
+        f"<section><h2>Why</h2><p>{_text(cut(why, _REASON))}</p>"
+        '<p class="soft">None of its rows was looked at to the end, and none is accepted. '
+        "Please send the file again once this is mended.</p></section>"
+        f"</main>\n<footer>To be checked against contract {_text(contract)}.</footer>"
+    )
+    return document(f"{printable(file)}: {words}", body, more_style=_STYLE)
+
+
 def _balance(page: QualityPage) -> str:
     parts = (
-        ("out", "accepted", page.rows_out),
+        ("out", page.accepted, page.rows_out),
         ("held", "in quarantine", page.quarantined),
         ("same", "repeated, left out", page.deduplicated),
     )
@@ -113,13 +130,13 @@ def _reasons(page: QualityPage) -> str:
     if not page.reasons:
         return ""
     rows = [
-        f"<tr><td>{_text(reason.rule)}</td><td class='number'>{reason.rows:,}</td>"
-        f"<td>{', '.join(f'{row:,}' for row in reason.examples[:_EXAMPLES])}</td><td>{_values(page, reason)}</td></tr>"
+        f"<tr><td>{_text(reason.rule)}{_told(page.asks(reason.rule))}</td><td class='number'>{reason.rows:,}</td>"
+        f"<td>{page.places(reason, _EXAMPLES)}</td><td>{_values(page, reason)}</td></tr>"
         for reason in sorted(page.reasons, key=lambda reason: (-reason.rows, reason.rule))
     ]
     note = (
         '<p class="soft">These rows were taken out until they are corrected or waived. '
-        "A row that breaks several rules counts under each.</p>"
+        f"A row that breaks several rules counts under each. {page.counting}</p>"
     )
     table = _table((("Rule", ""), ("Rows", "number"), ("For example rows", ""), ("With the values", "")), rows)
     return f"<section><h2>In quarantine</h2>{note}{table}</section>"
@@ -138,7 +155,7 @@ def _checks(page: QualityPage) -> str:
     results = [result for result in page.verdict.results if result.kind != "drift"]
     if not results:
         return "<section><h2>Checks</h2><p>The contract has no checks.</p></section>"
-    return f"<section><h2>Checks</h2>{_results(results, _check_table)}</section>"
+    return f"<section><h2>Checks</h2>{_results(results, lambda some: _check_table(some, page.asked))}</section>"
 
 
 def _drift(page: QualityPage) -> str:
@@ -162,10 +179,10 @@ def _results(results: Sequence[CheckResult], table: Callable[[Sequence[CheckResu
     return f"<p>{counts}</p>{table(loud) if loud else ''}{folded}"
 
 
-def _check_table(results: Sequence[CheckResult]) -> str:
+def _check_table(results: Sequence[CheckResult], asked: Mapping[str, str]) -> str:
     rows = [
         f"<tr><td>{_text(result.name)}</td><td class='state {TONES[result.status]}'>{result.status}</td>"
-        f"<td>{_text(asks(result))}{_told(result.description)}</td><td>{_text(outcome(result))}</td>"
+        f"<td>{_text(asks(result, asked))}{_told(result.description)}</td><td>{_text(outcome(result))}</td>"
         f"<td class='soft'>{_text(does(result))}</td></tr>"
         for result in results
     ]
@@ -195,18 +212,23 @@ def _columns(page: QualityPage) -> str:
     return f"<section><h2>Columns</h2>{note}{cards}</section>"
 
 
-def _suggestions(page: QualityPage) -> str:
+def _strangers(page: QualityPage) -> str:
     rows = [
-        f"<tr><td>{_text(column)}</td><td><code>{_text(cut(value))}</code></td><td><code>{_text(cut(meant))}</code></td></tr>"
-        for column, found in page.suggestions.items()
+        f"<tr><td>{_text(column)}</td><td>{_stranger(one)}</td><td class='number'>{one.rows:,}</td>"
+        f"<td>{f'<code>{_text(cut(one.meant))}</code>' if one.meant else ''}</td></tr>"
+        for column, found in page.strangers.items()
         if not page.hides(column)
-        for value, meant in found.items()
+        for one in found
     ]
     if not rows:
         return ""
     note = '<p class="soft">Values that are not allowed, and what may be meant. Nothing was changed.</p>'
-    table = _table((("Column", ""), ("Value", ""), ("Perhaps", "")), rows)
-    return f"<section><h2>Meant otherwise?</h2>{note}{table}</section>"
+    table = _table((("Column", ""), ("Value", ""), ("Rows", "number"), ("Perhaps", "")), rows)
+    return f"<section><h2>Not among the allowed values</h2>{note}{table}</section>"
+
+
+def _stranger(one: Stranger) -> str:
+    return '<span class="soft">all others</span>' if one.value is None else f"<code>{_text(cut(one.value))}</code>"
 
 
 def _file(page: QualityPage) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pipeline_processing.quality.verdict import CHECK_STATUSES
-from pipeline_processing.reports.quality_facts import WORDS, asks, does, number, outcome, percent, some
+from pipeline_processing.reports.quality_facts import WORDS, asks, cut, does, number, outcome, percent, some
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pipeline_processing.reports.quality_facts import QualityPage
 
 CHECK_COLUMNS: Final = ("check", "result", "what it asks", "found", "else")
-REASON_COLUMNS: Final = ("rule", "rows", "for example rows")
+REASON_COLUMNS: Final = ("rule", "rows", "for example rows", "what it asks")
+STRANGER_COLUMNS: Final = ("column", "value that is not allowed", "rows", "did they mean")
 PROFILE_COLUMNS: Final = ("column", "kind", "empty", "different", "lowest", "middle", "highest", "most frequent")
 _EXAMPLES: Final = 5
 _SHOWN: Final = 24
@@ -31,7 +32,7 @@ def pairs(page: QualityPage) -> Mapping[str, object]:
         "contract": page.contract,
         "verdict": WORDS[page.verdict.status][1].lower(),
         "because": "\n".join(page.verdict.because) or None,
-        "rows": f"{page.rows_in:,} in = {page.rows_out:,} accepted + {page.quarantined:,} in quarantine"
+        "rows": f"{page.rows_in:,} in = {page.rows_out:,} {page.accepted} + {page.quarantined:,} in quarantine"
         f" + {page.deduplicated:,} repeated",
         "not data": ", ".join(f"{count:,} {why}" for why, count in page.skipped.items() if count) or None,
         "missing columns": some(page.missing) or None,
@@ -40,22 +41,35 @@ def pairs(page: QualityPage) -> Mapping[str, object]:
     }
 
 
-def check_rows(verdict: Verdict) -> Sequence[Sequence[object]]:
-    """Return a row a check under `CHECK_COLUMNS`, the worst first; what did not drift is left out."""
+def check_rows(verdict: Verdict, asked: Mapping[str, str] | None = None) -> Sequence[Sequence[object]]:
+    """Return a row a check under `CHECK_COLUMNS`, the worst first; what did not drift is left out.
+
+    ``asked`` is as in `QualityPage`.
+    """
     shown = (one for one in verdict.results if one.kind != "drift" or one.status != "passed")
     ordered = sorted(shown, key=lambda result: (-CHECK_STATUSES.index(result.status), -result.failed))
-    return [(one.name, one.status, _asks(one), outcome(one), does(one)) for one in ordered]
+    return [(one.name, one.status, _asks(one, asked or {}), outcome(one), does(one)) for one in ordered]
 
 
-def _asks(result: CheckResult) -> str:
+def _asks(result: CheckResult, asked: Mapping[str, str]) -> str:
     """Return the contract's words where it has any: a table has no room for both."""
-    return asks(result) if result.kind == "drift" else result.description or asks(result)
+    return asks(result) if result.kind == "drift" else result.description or asks(result, asked)
 
 
 def reason_rows(page: QualityPage) -> Sequence[Sequence[object]]:
     """Return a row a quarantine rule under `REASON_COLUMNS`, the most rows first."""
     ordered = sorted(page.reasons, key=lambda reason: (-reason.rows, reason.rule))
-    return [(one.rule, one.rows, ", ".join(map(str, one.examples[:_EXAMPLES]))) for one in ordered]
+    return [(one.rule, one.rows, page.places(one, _EXAMPLES), page.asks(one.rule)) for one in ordered]
+
+
+def stranger_rows(page: QualityPage) -> Sequence[Sequence[object]]:
+    """Return a row a value that is not allowed, under `STRANGER_COLUMNS`; none of a classified column."""
+    return [
+        (column, "all others" if one.value is None else repr(cut(one.value)), one.rows, one.meant or "")
+        for column, found in page.strangers.items()
+        if not page.hides(column)
+        for one in found
+    ]
 
 
 def profile_rows(profile: Profile) -> Sequence[Sequence[object]]:
