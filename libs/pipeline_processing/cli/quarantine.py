@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,9 +16,15 @@ from pipeline_processing.cli.exits import DONE, PARTLY, guarded
 from pipeline_processing.cli.terminal import print_json, print_table
 from pipeline_processing.jobs._options import count, with_run_options
 from pipeline_processing.jobs._tables import destination_of, with_table_options
-from pipeline_processing.jobs.release_quarantined import ReleaseQuarantined, wish_of, with_row_options
+from pipeline_processing.jobs.release_quarantined import (
+    ReleaseQuarantined,
+    wish_of,
+    with_edited_options,
+    with_row_options,
+)
 from pipeline_processing.processors.file_plan import agencies_in_bucket
 from pipeline_processing.processors.silver.frozen_contracts import frozen_contracts, has_classified
+from pipeline_processing.processors.silver.release import way_out
 from pipeline_processing.processors.silver.release_plan import open_book
 from pipeline_processing.processors.silver.release_trial import attempt
 from pipeline_processing.quarantine import editing
@@ -186,16 +191,15 @@ def _with_view_options(parser: Parser, *, is_list: bool) -> None:
 
 
 def _with_release_options(parser: Parser, *, is_waiver: bool) -> None:
+    with_edited_options(parser)
     how = parser.add_argument_group("how")
     if is_waiver:
         how.add_argument("--expires", required=True, metavar="DATE", help="the last day, such as 2030-12-31")
-    else:
-        how.add_argument("--edited", metavar="FILE", help="rows mended by hand: an edited --export, or s3://bucket/key")
     how.add_argument("--reason", metavar="TEXT", help="why; it is kept with the decision (required)")
     how.add_argument("--by", metavar="NAME", help="who decides (default: your user name)")
     how.add_argument("--dry-run", action="store_true", help="only say what would pass, and what the others still fail")
     with_run_options(parser)
-    parser.set_defaults(waive=[], is_waiver=is_waiver, **({"edited": None} if is_waiver else {"expires": None}))
+    parser.set_defaults(waive=[], is_waiver=is_waiver, **({} if is_waiver else {"expires": None}))
 
 
 async def _spec(job: ReleaseQuarantined, options: argparse.Namespace, services: ServiceHandler) -> Mapping[str, Json]:
@@ -213,7 +217,6 @@ async def _spec(job: ReleaseQuarantined, options: argparse.Namespace, services: 
         if not options.rule:
             raise ConfigError("which rule is waived?", where="--rule", way_out="give --rule, one or more times")
         options.waive = options.rule
-    options.by = options.by or _user()
     return job.spec(options)
 
 
@@ -227,6 +230,8 @@ async def _try(spec: Mapping[str, Json], services: ServiceHandler, *, is_json: b
         print(f"{trial.passing:,} of {trial.rows:,} rows in {trial.files:,} files would pass")
         if trial.failing:
             print_table(("rule that others still fail", "rows"), trial.failing.most_common())
+            if way := way_out(trial.failing).removeprefix("; "):
+                print(way)
         for source, reason in sorted(trial.unread.items()):
             print(f"{source}: {reason}")
     return DONE if trial.passing == trial.rows else PARTLY
@@ -252,13 +257,6 @@ async def _destinations(options: argparse.Namespace, services: ServiceHandler) -
             way_out="check --silver-bucket and --silver-prefix",
         )
     return [type(root)(root.bucket, root.prefix, dataset, root.format) for dataset in found]
-
-
-def _user() -> str | None:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        return None
 
 
 def _parser() -> Parser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
@@ -37,17 +38,18 @@ class ReleaseQuarantined(BronzeToSilver):
         )
         with_table_options(parser)
         with_row_options(parser)
+        with_edited_options(parser)
         how = parser.add_argument_group("how")
-        how.add_argument("--edited", metavar="FILE", help="rows mended by hand: an edited --export, or s3://bucket/key")
         how.add_argument("--waive", action="append", default=[], metavar="RULE", help="let rows that fail it through")
         how.add_argument("--expires", metavar="DATE", help="the last day of the waiver, such as 2030-12-31")
         how.add_argument("--reason", metavar="TEXT", help="why; it is kept with the decision")
-        how.add_argument("--by", metavar="NAME", help="who decides")
+        how.add_argument("--by", metavar="NAME", help="who decides (default: your user name)")
         return parser
 
     def spec(self, options: argparse.Namespace) -> dict[str, Json]:
         """Return the spec that parsed ``options`` say; ConfigError for every fault at once."""
         contracts: list[tuple[Contract, str]] = []
+        options.by = options.by or _user()
         check_all(
             lambda: contracts.append(self._contract(options)),
             lambda: options.silver_bucket or self._bucket("silver"),
@@ -72,6 +74,7 @@ class ReleaseQuarantined(BronzeToSilver):
             "agencies": sorted(options.agency_id),
             "ids": sorted(options.id),
             "edited": options.edited,
+            "skip_decided": options.skip_decided,
             "waived": sorted(set(options.waive)),
             "expires": options.expires,
             "reason": options.reason,
@@ -113,6 +116,13 @@ def with_row_options(parser: Parser) -> Parser:
     return parser
 
 
+def with_edited_options(parser: Parser) -> None:
+    """Add what names rows that were mended by hand."""
+    how = parser.add_argument_group("as they were mended")
+    how.add_argument("--edited", metavar="FILE", help="rows mended by hand: an edited --export, or s3://bucket/key")
+    how.add_argument("--skip-decided", action="store_true", help="of FILE leave out the rows that are no longer open")
+
+
 def wish_of(spec: Mapping[str, Json]) -> Wish:
     """Return what the run was asked for."""
     from pipeline_processing.processors.silver.release_plan import Wish  # noqa: PLC0415 - discovery stays light
@@ -126,9 +136,17 @@ def wish_of(spec: Mapping[str, Json]) -> Wish:
         reason=spec["reason"],
         decided_by=spec["by"],
         edited=spec["edited"],
+        skips_decided=spec.get("skip_decided", False),
         waived=tuple(spec["waived"]),
         expires_at=spec["expires"],
     )
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return None
 
 
 def _check_words(options: argparse.Namespace) -> None:

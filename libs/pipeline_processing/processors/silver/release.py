@@ -35,7 +35,7 @@ from pipeline_processing.quarantine.schema import SCHEMA as QUARANTINED
 from pipeline_processing.quarantine.selected import KeptRows, MendedRows, SelectedRows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pipeline_processing.contracts.model import Contract
     from pipeline_processing.model import Gathered, Item, Json, Output
@@ -65,7 +65,8 @@ class ReleaseProcessor(SilverProcessor):
             raise InvalidData("the payload is no release of one file's rows")
         release, file = pack.released, pack.files[0]
         given = await self._read_given(pack)
-        given = replace(given, contract=for_release(given.contract, release.waived))
+        waived = {*release.waived, *pack.waived.get(file.source, ())}
+        given = replace(given, contract=for_release(given.contract, waived))
         entry, outputs = await self._release(item, pack, release, file, given)
         passed = entry.get("passed", 0)
         counts = {
@@ -224,10 +225,22 @@ def problems_of(gathered: Gathered) -> Iterator[Problem]:
     if gathered.marker is None or gathered.item.processor != NAME or not gathered.marker.result.failed:
         return
     for entry in gathered.marker.result.details["files"]:
-        because = ", ".join(f"{rule} ({count:,})" for rule, count in _by_count(entry.get("quarantined_by", {})))
+        failing = entry.get("quarantined_by", {})
+        because = ", ".join(f"{rule} ({count:,})" for rule, count in _by_count(failing)) + way_out(failing)
         status = KEPT if entry["status"] == REFINED else entry["status"]
         failed = gathered.marker.result.failed
         yield Problem(gathered.item.agency_id, entry["source"], status, entry["reason"] or because, inputs=failed)
+
+
+def way_out(failing: Iterable[str]) -> str:
+    """Return how rows that are right all the same get past the rules that they fail; empty where none can be waived."""
+    waivable = [f"--rule {rule}" for rule in sorted(failing) if rule.partition(".")[0] != READER]
+    if not waivable:
+        return ""
+    return (
+        f"; where that is right all the same: `quarantine waive {' '.join(waivable)} --expires DATE`, "
+        "with the same --edited FILE for rows mended by hand"
+    )
 
 
 def _by_count(rules: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -51,6 +51,8 @@ class Wish:
     """Of rows mended by hand: a CSV or Parquet file on this machine, or ``s3://bucket/key``."""
     waived: tuple[str, ...] = ()
     expires_at: str | None = None
+    skips_decided: bool = False
+    """Whether edited rows that are not open any more are left out: else they are a fault."""
 
 
 def open_book(services: ServiceHandler, destination: Destination) -> Book:
@@ -91,7 +93,7 @@ async def items(
         merged(table.schema, silver_schema(wish.contract), where=services.table(destination).uri)
         published = files_by_source(table) if keys_of(wish.contract) else {}
         edits = await _edits(wish, book, services) if wish.edited else None
-        meant = wish.rows if edits is None else _of_ids(wish.rows, edits["quarantine_id"].to_list())
+        meant = wish.rows if edits is None else _of_ids(wish, edits["quarantine_id"].to_list())
         async for rows in book.rows(meant):
             for state, count in rows["state"].value_counts().iter_rows():
                 states[state] = states.get(state, 0) + count
@@ -140,8 +142,9 @@ class _Maker:
             destination=self._destination,
             planned_at=self._planned_at,
             references=given[1],
-            mended=self._standing.mended_in(files),
             released=release,
+            waived=self._standing.waived_in(files),
+            mended=self._standing.mended_in(files),
         )
         return Item(NAME, row["agency_id"], pack.as_json(), inputs=rows.height)
 
@@ -155,19 +158,31 @@ def files_by_source(table: Snapshot) -> dict[str, list[DataFile]]:
     return found
 
 
-def _of_ids(rows: Filter, ids: Sequence[str]) -> Filter:
-    return Filter(rows.rules, rows.files, rows.agencies, frozenset(ids))
+def _of_ids(wish: Wish, ids: Sequence[str]) -> Filter:
+    """Return the filter of the wish, for edited rows; what a mended row fails next need not be what it failed first."""
+    rows = wish.rows
+    return Filter(() if wish.waived else rows.rules, rows.files, rows.agencies, frozenset(ids))
 
 
 async def _edits(wish: Wish, book: Book, services: ServiceHandler) -> pl.DataFrame:
     """Return what was edited; ConfigError naming the rows of the file that do not fit."""
     edited = await _read_edited(wish.edited or "", services)
     ids = editing.ids_of(edited)
-    found = [rows.filter(pl.col("state") == "open") async for rows in book.rows(Filter(ids=frozenset(ids)))]
+    found = [rows async for rows in book.rows(Filter(ids=frozenset(ids)))]
     rows = pl.concat(found) if found else None
-    if rows is None or rows.is_empty():
+    is_open = pl.col("state") == "open"
+    if rows is None or rows.filter(is_open).is_empty():
         raise ConfigError("none of its rows is open in quarantine", where="--edited", way_out="export the rows again")
-    return editing.compare(edited, rows, wish.contract)
+    decided = frozenset(rows.filter(~is_open)["quarantine_id"]) & frozenset(ids)
+    if decided and wish.skips_decided:
+        edited = [line for line in edited if line["quarantine_id"] not in decided]
+    elif decided:
+        raise ConfigError(
+            f"{len(decided):,} of its {len(ids):,} rows are no longer open",
+            where="--edited",
+            way_out="give --skip-decided to send the others, or export the rows again",
+        )
+    return editing.compare(edited, rows.filter(is_open), wish.contract)
 
 
 async def _read_edited(where: str, services: ServiceHandler) -> list[dict[str, str]]:
