@@ -229,3 +229,15 @@ def test_an_option_that_is_none_is_refused_by_name(options: Json, said: str) -> 
 def test_a_time_zone_that_is_none_is_refused(zone: str) -> None:
     with pytest.raises(ConfigError, match=f"'{zone}' is no time zone"):
         planned(column("timestamp", "timestamp", timezone=zone))
+
+
+@pytest.mark.parametrize("zone", ["America/Chicago", "Asia/Tokyo"])
+@pytest.mark.parametrize("text", ["9999-12-31 23:59:59", "9999-12-31", "9999-12-31T00:00"])
+def test_the_last_day_is_that_of_the_columns_zone(text: str, zone: str) -> None:
+    assert [FAULT] == read(column("timestamp", "timestamp", timezone=zone), text)
+    assert [None] == read(column("timestamp", "timestamp", timezone=zone, sentinels="null"), text)
+
+
+def test_a_moment_beyond_the_last_year_is_a_fault_even_where_the_last_day_is_kept() -> None:
+    kept = column("timestamp", "timestamp", timezone="America/Chicago", sentinels="keep")
+    assert [FAULT, datetime(9999, 12, 31, 23, tzinfo=UTC)] == read(kept, "9999-12-31 18:00", "9999-12-31 17:00")

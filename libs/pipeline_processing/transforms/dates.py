@@ -62,7 +62,7 @@ def read_timestamps(options: Mapping[str, Json]) -> SeriesStep:
     parsers: list[Parser] = [*rest, *iso] if option_texts(options, "formats") else [*iso, *rest]
     if options.get("excel"):
         parsers.append(partial(_serial_stamps, zone=zone))
-    return _stepping(parsers, pl.Datetime("us", "UTC"), option_text(options, "sentinels", "fault"))
+    return _stepping(parsers, pl.Datetime("us", "UTC"), option_text(options, "sentinels", "fault"), zone=zone)
 
 
 def _check_zone(zone: str) -> None:
@@ -84,7 +84,7 @@ def read_times(options: Mapping[str, Json]) -> SeriesStep:
     return _stepping(parsers, pl.Time(), "keep")
 
 
-def _stepping(parsers: Iterable[Parser], dtype: pl.DataType, sentinels: str) -> SeriesStep:
+def _stepping(parsers: Iterable[Parser], dtype: pl.DataType, sentinels: str, *, zone: str = "UTC") -> SeriesStep:
     """Try one parser after the other, each on what none before it could read."""
     first, *others = parsers
 
@@ -99,6 +99,8 @@ def _stepping(parsers: Iterable[Parser], dtype: pl.DataType, sentinels: str) -> 
             left = unread(texts, value)
         if sentinels != "keep":
             value = _without_never(value)
+            if zone != "UTC":
+                value = value.set(_without_never(value.dt.convert_time_zone(zone)).is_null(), None)
         return _settle(texts, value, sentinels)
 
     return step
@@ -218,7 +220,9 @@ def _iso(texts: pl.Series, *, zone: str) -> pl.Series:
 
 def _zoned(value: pl.Series, zone: str) -> pl.Series:
     local = value.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
-    return local if zone == "UTC" else local.dt.convert_time_zone("UTC")
+    moment = local if zone == "UTC" else local.dt.convert_time_zone("UTC")
+    beyond = moment.dt.year() > _LAST  # the last evening of 9999, west of Greenwich: Python has no such year
+    return moment.set(beyond, None) if beyond.any() else moment
 
 
 def _times(texts: pl.Series, *, form: str) -> pl.Series:
