@@ -161,6 +161,7 @@ def test_a_condition_is_told_for_each_file_from_its_facts(sql: str, expected: li
         ("row_number() OVER (ORDER BY size) < 3", "more than one row"),
         ("1 = 1", "it reads no column"),
         ("modified > CURRENT_TIMESTAMP", "another result each time"),
+        ("modified > CURRENT_DATE", "CURRENT_DATE gives another result each time"),
     ],
 )
 def test_what_is_no_condition_on_single_files_is_refused_with_what_may_be_named(sql: str, says: str) -> None:

@@ -6,6 +6,7 @@ from typing import get_args
 import polars as pl
 import pytest
 
+from pipeline_processing.contracts.expressions import on_day
 from pipeline_processing.contracts.model import (
     FIGURE_KINDS,
     LOCAL_KINDS,
@@ -63,3 +64,9 @@ def test_nan_is_outside_the_limits_of_a_decimal_without_a_precision(physical_typ
 def test_every_kind_of_check_is_of_a_row_of_all_rows_a_figure_or_for_people() -> None:
     split = [LOCAL_KINDS, WHOLE_KINDS, FIGURE_KINDS, {"text"}]
     assert sorted(get_args(CheckKind)) == sorted(kind for kinds in split for kind in kinds)
+
+
+def test_the_day_of_the_run_stands_for_current_date_but_in_texts_and_quoted_names() -> None:
+    sql = """"current_date" < CURRENT_DATE() AND a <> 'it''s current_date' AND current_date > b"""
+    expected = """"current_date" < DATE '2030-01-31' AND a <> 'it''s current_date' AND DATE '2030-01-31' > b"""
+    assert expected == on_day(sql, DAY)

@@ -149,12 +149,16 @@ def test_current_date_is_the_day_of_the_run_and_stays_text_in_a_text() -> None:
 @pytest.mark.parametrize(
     ("expression", "says"),
     [
-        ("a > NOW()", "asks the clock"),
-        ("SUM(a) > 1", "one answer for all rows"),
-        ("ROW_NUMBER() OVER (PARTITION BY a) = 1", "window"),
+        ("a > NOW()", "NOW gives another result each time"),
+        ("SUM(a) > 1", "more than one row"),
+        ("ROW_NUMBER() OVER (PARTITION BY a) = 1", "more than one row"),
+        ("LAG(a) > 1", "not an expression|more than one row"),
+        ("a > (SELECT 1)", "more than one row"),
+        ("1 = 1", "reads no column"),
+        ("a > RANDOM()", "another result each time"),
         ("a + 1", "not true or false"),
-        ("b = 1", "can not be read"),
-        ("a >", "can not be read"),
+        ("b = 1", "it reads b: there is no such column"),
+        ("a >", "not an expression that Polars reads"),
     ],
 )
 def test_a_row_rule_that_is_no_condition_on_one_row_is_refused_by_name(expression: str, says: str) -> None:
@@ -414,6 +418,11 @@ def test_sql_gives_one_number_held_against_its_threshold(query: str) -> None:
         "SELECT COUNT(*) FROM read_csv('/etc/hostname')",
         "SELECT COUNT(*) FROM elsewhere",
         "SELECT COUNT(*) FROM {table} WHERE a < NOW()",
+        "SELECT COUNT(*) FROM \"read_csv\"('/etc/hostname'), {table}",
+        "SELECT COUNT(*) AS \"'\" FROM read_csv('/etc/hostname') AS \"'{table}\"",
+        "SELECT RANDOM() FROM {table}",
+        "SELECT COUNT(*) FROM {table}; SELECT 1",
+        "SELECT COUNT(*) FROM ${X}",
     ],
 )
 def test_sql_that_is_no_query_of_one_number_over_the_file_is_refused(query: str) -> None:

@@ -269,7 +269,7 @@ def _row_rules(given: Iterable[Mapping[str, Json]], columns: Sequence[Column], s
         place = f"{scope.place}.customProperties.rowRules.{one['name']}"
         if "column" in one:
             scope.known(f"{place}.column", [one["column"]])
-        fault = expression_fault(one["expression"], types, boolean=True)
+        fault = expression_fault(one["expression"], types, boolean=True, may_say_today=True)
         if fault:
             scope.faults.add(f"{place}.expression", fault, "a Polars SQL expression that is true where the rule holds")
         checks.append(replace(_rule(one, "row", place, scope), expression=one["expression"]))

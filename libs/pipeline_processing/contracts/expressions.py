@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -14,7 +15,7 @@ _UNSTEADY: Final = re.compile(
     r"\b(current_timestamp|current_time|localtime|localtimestamp|now|today|random|rand|uuid)\b", re.IGNORECASE
 )
 _TODAY: Final = re.compile(r"\bcurrent_date\b(\s*\(\s*\))?", re.IGNORECASE)
-_SOME_DAY: Final = "DATE '2000-01-01'"
+_SOME_DAY: Final = date(2000, 1, 1)
 _FORBIDDEN: Final = re.compile(
     r"\b(insert|update|delete|merge|drop|alter|create|truncate|attach|detach|copy|install|load|pragma|set|call|export|"
     r"import|grant|revoke|vacuum|explain|describe|show|use)\b",
@@ -27,24 +28,27 @@ _SCANS: Final = re.compile(r"^\W*\w+ SCAN\b", re.MULTILINE)
 """What a plan shows of a file that it reads; a frame in memory is a `DF`."""
 _KEY: Final = re.compile(r"^\s*key\s*\(([^()]*)\)\s*$", re.IGNORECASE)
 _LITERAL: Final = re.compile(r"'(?:[^']|'')*'")
+_QUOTED: Final = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")""")
 _COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _TABLE: Final = re.compile(r"\$?\{(table|object|model|schema)\}", re.IGNORECASE)
 _COLUMN: Final = re.compile(r"\$?\{(column|property|field)\}", re.IGNORECASE)
 _OTHER: Final = re.compile(r"\$?\{[^{}]*\}")
 
 
-def expression_fault(expression: str, columns: Mapping[str, pl.DataType], *, boolean: bool = False) -> str | None:
+def expression_fault(
+    expression: str, columns: Mapping[str, pl.DataType], *, boolean: bool = False, may_say_today: bool = False
+) -> str | None:
     """Say what is wrong with a Polars SQL expression over ``columns``; None where it can be used.
 
-    An expression gives a value a row from that row alone: no aggregate, no clock, no chance. Rules (``boolean``) may
-    say CURRENT_DATE, which is the day for which the run was planned.
+    An expression gives a value a row from that row alone: no aggregate, no clock, no chance. Where it ``may_say_today``
+    it is to be compiled from `on_day`, which makes CURRENT_DATE the day for which the run was planned.
     """
     bare = _LITERAL.sub("''", expression)
-    unsteady = _UNSTEADY.search(bare) or (None if boolean else _TODAY.search(bare))
+    unsteady = _UNSTEADY.search(bare) or (None if may_say_today else _TODAY.search(bare))
     if unsteady:
         return f"{unsteady[0]} gives another result each time: the same input must give the same output"
     try:
-        return _trial(pl.sql_expr(_dated(expression)), columns, boolean=boolean)
+        return _trial(pl.sql_expr(on_day(expression, _SOME_DAY)), columns, boolean=boolean)
     except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
         return f"it is not an expression that Polars reads: {str(error).splitlines()[0]}"
     except BaseException as error:  # a panic of the engine derives from BaseException alone
@@ -53,10 +57,11 @@ def expression_fault(expression: str, columns: Mapping[str, pl.DataType], *, boo
         return "it is not an expression that Polars reads"
 
 
-def _dated(sql: str) -> str:
-    """Return the SQL with a date for CURRENT_DATE, which Polars does not know; texts stay as they are."""
-    parts = re.split(f"({_LITERAL.pattern})", sql)
-    return "".join(part if part.startswith("'") else _TODAY.sub(_SOME_DAY, part) for part in parts)
+def on_day(sql: str, day: date) -> str:
+    """Return the SQL with ``day`` for CURRENT_DATE, which Polars does not know; texts and quoted names stay."""
+    literal = f"DATE '{day.isoformat()}'"
+    parts = _QUOTED.split(sql)
+    return "".join(part if part.startswith(("'", '"')) else _TODAY.sub(literal, part) for part in parts)
 
 
 def query_fault(told: str, *, dataset: str, columns: Mapping[str, pl.DataType]) -> str | None:
@@ -64,7 +69,7 @@ def query_fault(told: str, *, dataset: str, columns: Mapping[str, pl.DataType]) 
     empty = pl.DataFrame(schema=dict(columns)).lazy()
     try:
         context = pl.SQLContext({"the_file": empty, dataset: empty})
-        asked = context.execute(_dated(told.replace("{table}", "the_file")))
+        asked = context.execute(over(told, "the_file", _SOME_DAY))
         if _SCANS.search(asked.explain(optimized=False)):  # the text can hide it: in quotes, between '/*' and '*/'
             return "it reads files"
         given = asked.collect_schema()
@@ -74,6 +79,11 @@ def query_fault(told: str, *, dataset: str, columns: Mapping[str, pl.DataType]) 
         return f"it gives {len(given)} columns, not one number"
     kind = given.dtypes()[0]
     return None if kind.is_numeric() or kind in {pl.Boolean(), pl.Null()} else f"it gives {kind}, not a number"
+
+
+def over(told: str, table: str, day: date) -> str:
+    """Return a query, as `query` returns it, over ``table``, a name that needs no quotes, with ``day`` as today."""
+    return on_day(told.replace("{table}", table), day)
 
 
 def key_columns(expression: str) -> tuple[str, ...] | None:

@@ -65,9 +65,7 @@ class Checks:
         self.masks: tuple[pl.Expr, ...] = tuple(masks.mask(c, contract, today=today) for c in self._local)
         """One Boolean expression a row-local check, named after it, True where the row fails; never null."""
         self._figures = tuple(c for c in contract.checks if figures.is_observed(c) and not self._tallies[c.name].why)
-        self._counts = tuple(
-            _counts(index, c, contract, today) for index, c in enumerate((*self._local, *self._figures))
-        )
+        self._counts = tuple(_counts(index, c, today) for index, c in enumerate((*self._local, *self._figures)))
 
     @property
     def rows(self) -> int:
@@ -222,7 +220,7 @@ class Checks:
             case "sql":
                 return frozenset(name for name in self._missing if figures.names(check, name))
             case _:
-                return masks.reads(check, self._contract, today=self._today)
+                return masks.reads(check, today=self._today)
 
     def _failing(self, check: Check, staged: pl.LazyFrame, rows: int) -> pl.Series:
         match check.kind:
@@ -260,7 +258,7 @@ def _refuse(check: Check, contract: Contract, names: frozenset[str], today: date
     if check.kind in LOCAL_KINDS:
         masks.refuse(check, contract, today=today)
     elif check.kind in FIGURE_KINDS:
-        figures.refuse(check, contract, today=today)
+        figures.refuse(check, contract)
     elif check.kind == "overlap" and not all(
         set(_named(check, part)) <= names and _named(check, part) for part in ("by", "start", "end")
     ):
@@ -277,10 +275,10 @@ def _stumbles(mask: pl.Expr, frame: pl.DataFrame) -> bool:
     return False
 
 
-def _counts(index: int, check: Check, contract: Contract, today: date) -> tuple[pl.Expr, pl.Expr]:
+def _counts(index: int, check: Check, today: date) -> tuple[pl.Expr, pl.Expr]:
     """Return a check's two counts over a masked frame: looked at, failed."""
     if check.kind in LOCAL_KINDS:
-        seen, failed = masks.looked_at(check, contract, today=today), pl.col(check.name).sum()
+        seen, failed = masks.looked_at(check, today=today), pl.col(check.name).sum()
     else:
         seen, failed = figures.observed(check, today=today)
     return seen.alias(f"{index}:looked_at"), failed.alias(f"{index}:failed")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_core.errors import ConfigError
-from pipeline_processing.quality.masks import schema, with_today
+from pipeline_processing.contracts.expressions import over, query, query_fault
+from pipeline_processing.quality.masks import schema
 from pipeline_processing.quality.whole_file import duplicates
 
 if TYPE_CHECKING:
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
 
 _OBSERVED: Final = ("nullValues", "missingValues", "invalidValues")
 _METRICS: Final = (*_OBSERVED, "duplicateValues", "rowCount")
-_TABLE: Final = re.compile(r"\$?\{(?:table|object|model)\}")
-_COLUMN: Final = re.compile(r"\$?\{(?:column|property|field)\}")
-_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_QUERY: Final = re.compile(r"\s*(?:SELECT|WITH)\b", re.IGNORECASE)
-_FILES: Final = re.compile(r"\b(?:READ|SCAN)_\w+\s*\(|\bFROM\s+'", re.IGNORECASE)
 
 
 def columns_of(check: Check) -> frozenset[str]:
@@ -38,7 +34,7 @@ def names(check: Check, column: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(column)}(?!\w)", check.expression or "") is not None
 
 
-def refuse(check: Check, contract: Contract, *, today: date) -> None:
+def refuse(check: Check, contract: Contract) -> None:
     """Raise ConfigError where a figure can not be measured: an unknown metric, a query that is not one number."""
     where = f"{contract.id} {contract.version}, check {check.name}"
     if check.kind == "metric" and metric_of(check) not in _METRICS:
@@ -50,12 +46,9 @@ def refuse(check: Check, contract: Contract, *, today: date) -> None:
     ):
         raise ConfigError("freshness needs a column of dates or timestamps, and a threshold", where=where)
     if check.kind == "sql":
-        empty = pl.DataFrame(schema=schema(contract)).lazy()
-        try:
-            _one_number(_run(check, contract, empty, today), where, is_empty=True)
-        except pl.exceptions.PolarsError as error:
-            first = str(error).splitlines()[0]
-            raise ConfigError(f"the query does not run: {first}", where=where) from error
+        told, said = query(check.expression or "", dataset=contract.dataset, column=check.column)
+        if said := said or query_fault(told, dataset=contract.dataset, columns=schema(contract)):
+            raise ConfigError(f"the query is refused: {said}", where=where, way_out="write one SELECT of one number")
 
 
 def metric_of(check: Check) -> str:
@@ -127,20 +120,17 @@ def _invalid(check: Check, value: pl.Expr) -> pl.Expr:
 
 
 def _run(check: Check, contract: Contract, staged: pl.LazyFrame, today: date) -> pl.DataFrame:
-    where = f"{contract.id} {contract.version}, check {check.name}"
-    sql = _COLUMN.sub(_quoted(check.column or ""), _TABLE.sub("the_file", check.expression or ""))
-    if not _QUERY.match(sql) or _FILES.search(sql):
-        raise ConfigError("is no SELECT over {table}", where=where, way_out="read nothing but the file's own rows")
+    told, _ = query(check.expression or "", dataset=contract.dataset, column=check.column)
     context = pl.SQLContext({"the_file": staged, contract.dataset: staged})
-    return context.execute(with_today(sql, today, where=where)).collect(engine="streaming")
+    return context.execute(over(told, "the_file", today)).collect(engine="streaming")
 
 
-def _one_number(frame: pl.DataFrame, where: str, *, is_empty: bool = False) -> float | None:
+def _one_number(frame: pl.DataFrame, where: str) -> float | None:
     is_number = frame.width == 1 and (frame.dtypes[0].is_numeric() or frame.dtypes[0] in {pl.Boolean, pl.Null})
-    if not is_number or (len(frame) != 1 and not is_empty):
+    if not is_number or len(frame) != 1:
         shape = f"{len(frame)} rows of {', '.join(map(str, frame.dtypes))}"
         raise ConfigError(f"the query gives {shape}", where=where, way_out="select exactly one number")
-    value = frame.item() if len(frame) == 1 else None
+    value = frame.item()
     return None if value is None else float(value)
 
 
@@ -151,8 +141,3 @@ def _properties(check: Check) -> Sequence[str]:
 def _listed(check: Check, name: str) -> Sequence[Json]:
     value = check.arguments.get(name)
     return () if value is None else value if isinstance(value, list | tuple) else (value,)
-
-
-def _quoted(name: str) -> str:
-    quoted = name.replace('"', '""')
-    return (name if _PLAIN.fullmatch(name) else f'"{quoted}"').replace("\\", r"\\")

@@ -5,7 +5,6 @@ Every expression is row by row, so a batch's masks do not depend on the batches 
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from etl_core.errors import ConfigError
+from pipeline_processing.contracts.expressions import columns_read, expression_fault, on_day
 from pipeline_processing.contracts.model import fault
 from pipeline_processing.contracts.types import polars_type
 
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
     from pipeline_processing.contracts.model import Check, Column, Contract
     from pipeline_processing.model import Json
 
-_QUOTED_OR_TODAY: Final = re.compile(
-    r"""('(?:[^']|'')*'|"(?:[^"]|"")*")|\bCURRENT_DATE\b(?:\s*\(\s*\))?""", re.IGNORECASE
-)
-_QUOTED: Final = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
-_CLOCK: Final = re.compile(r"\b(?:NOW|CURRENT_TIME|CURRENT_TIMESTAMP|LOCALTIME|LOCALTIMESTAMP)\b", re.IGNORECASE)
-_OVER: Final = re.compile(r"\bOVER\s*\(", re.IGNORECASE)
 _NEARLY: Final = 1e-9
 """How far a float may be from a whole number of multiples, relative to it."""
 
@@ -36,7 +30,7 @@ def mask(check: Check, contract: Contract, *, today: date) -> pl.Expr:
     """Return the expression of a row-local check, named after it; ConfigError where its SQL is wrong."""
     match check.kind:
         case "row":
-            expr = _row(check, contract, today)
+            expr = ~condition(check, today=today)
         case "required":
             expr = _absent(_column(check), contract)
         case _:
@@ -46,6 +40,11 @@ def mask(check: Check, contract: Contract, *, today: date) -> pl.Expr:
 
 def refuse(check: Check, contract: Contract, *, today: date) -> None:
     """Raise ConfigError where the mask of ``check`` does not compile or can not run on the contract's types."""
+    if check.kind == "row":
+        text = check.expression or ""
+        types = schema(contract, columns_read(text))
+        if said := expression_fault(text, types, boolean=True, may_say_today=True):
+            raise _wrong(check, contract, f"is refused: {said}", "write one SQL condition on a row")
     expr = mask(check, contract, today=today)
     read = frozenset(expr.meta.root_names())
     faults = {fault(kind, check.column or ""): pl.Boolean() for kind in ("type", "lookup")}
@@ -55,13 +54,13 @@ def refuse(check: Check, contract: Contract, *, today: date) -> None:
         raise _wrong(check, contract, f"can not run: {_first_line(error)}", "look at the column's type") from error
 
 
-def looked_at(check: Check, contract: Contract, *, today: date) -> pl.Expr:
+def looked_at(check: Check, *, today: date) -> pl.Expr:
     """Return how many rows of a frame a row-local check applies to."""
     match check.kind:
         case "required":
             count = pl.len()
         case "row":
-            count = condition(check, contract, today=today).is_not_null().sum()
+            count = condition(check, today=today).is_not_null().sum()
         case "type" | "lookup":
             column = _column(check)
             count = pl.col(column).count() + (pl.col(fault(check.kind, column)) & pl.col(column).is_null()).sum()
@@ -70,51 +69,21 @@ def looked_at(check: Check, contract: Contract, *, today: date) -> pl.Expr:
     return count.cast(pl.Int64).alias(check.name)
 
 
-def reads(check: Check, contract: Contract, *, today: date) -> frozenset[str]:
+def reads(check: Check, *, today: date) -> frozenset[str]:
     """Return the columns that a row-local check reads."""
     if check.kind == "row":
-        return frozenset(condition(check, contract, today=today).meta.root_names())
+        return frozenset(condition(check, today=today).meta.root_names())
     return frozenset({_column(check)})
 
 
-def condition(check: Check, contract: Contract, *, today: date) -> pl.Expr:
-    """Return what a *row* check asks of a row: true, false, or null where it does not apply.
-
-    ConfigError for what is no Boolean over one row of the contract's columns: the expression is tried on three rows
-    of nulls.
-    """
-    text = check.expression or ""
-    bare = _QUOTED.sub("", text)
-    if _OVER.search(bare):
-        raise _wrong(check, contract, "is a window over other rows", "use a unique, overlap or sql check")
-    try:
-        expr = pl.sql_expr(with_today(text, today, where=_where(check, contract)))
-        types = schema(contract, frozenset(expr.meta.root_names()))
-        probe = pl.DataFrame(schema={**types, "?": pl.Boolean()}).clear(3)
-        found = probe.select(expr.alias(check.name)).get_column(check.name)
-    except pl.exceptions.PolarsError as error:
-        raise _wrong(check, contract, f"can not be read: {_first_line(error)}", "write one SQL condition") from error
-    if found.dtype not in {pl.Boolean, pl.Null}:
-        raise _wrong(check, contract, f"gives {found.dtype}, not true or false", "write one SQL condition")
-    if len(found) != len(probe):
-        raise _wrong(check, contract, "gives one answer for all rows", "name a column, without an aggregate")
-    return expr
-
-
-def with_today(sql: str, today: date, *, where: str = "") -> str:
-    """Return ``sql`` with CURRENT_DATE made a literal; ConfigError where it asks the clock for more than the day."""
-    if _CLOCK.search(_QUOTED.sub("", sql)):
-        raise ConfigError("asks the clock", where=where, way_out="use CURRENT_DATE, which is the day of the run")
-    return _QUOTED_OR_TODAY.sub(lambda match: match[1] or f"DATE '{today.isoformat()}'", sql)
+def condition(check: Check, *, today: date) -> pl.Expr:
+    """Return what a *row* check asks of a row: true, false, or null where it does not apply; `refuse` it before."""
+    return pl.sql_expr(on_day(check.expression or "", today))
 
 
 def schema(contract: Contract, names: Collection[str] | None = None) -> dict[str, pl.DataType]:
     """Return the types that the contract's columns, or those of them in ``names``, have before protection."""
     return {column.name: polars_type(column) for column in contract.columns if names is None or column.name in names}
-
-
-def _row(check: Check, contract: Contract, today: date) -> pl.Expr:
-    return ~condition(check, contract, today=today)
 
 
 def _of_column(check: Check, column: Column) -> pl.Expr:
