@@ -112,7 +112,7 @@ def test_an_export_that_breaks_off_leaves_the_one_before(tmp_path: Path, ending:
     editing.export(frame(ONE), path)
     before = path.read_bytes()
     with pytest.raises(TypeError):
-        editing.export(frame(ONE, TWO | {"rules": None}), path)
+        editing.export(frame(TWO | {"rules": None}, ONE), path)
     assert (before, [path]) == (path.read_bytes(), list(tmp_path.iterdir()))
 
 
