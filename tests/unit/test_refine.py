@@ -309,7 +309,7 @@ def test_progress_is_told_and_a_stop_is_heard(tmp_path: Path) -> None:
     stop.set()
     with pytest.raises(Interrupted):
         refined(tmp_path, stop=stop, into=tmp_path / "stopped")
-    assert not (tmp_path / "stopped" / "scratch").exists()
+    assert not (tmp_path / "stopped").exists()
 
 
 def test_a_stop_after_the_last_batch_is_heard_too(tmp_path: Path) -> None:

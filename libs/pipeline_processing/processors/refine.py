@@ -72,14 +72,15 @@ def refine(
     time they are read. InvalidData where the file can not be read or falls into too many partitions, ConfigError where
     the contract asks for what is not given, Interrupted after ``stop``.
     """
-    scratch = into / "scratch"
-    scratch.mkdir(parents=True)
-    origin, opened = Origin(source, source_version, agency_id), opened or open_rows
 
     def heed() -> None:
         if stop is not None and stop.is_set():
             raise Interrupted
 
+    heed()
+    scratch = into / "scratch"
+    scratch.mkdir(parents=True)
+    origin, opened = Origin(source, source_version, agency_id), opened or open_rows
     with ExitStack() as leaving:
         leaving.callback(shutil.rmtree, scratch)
         with opened(path, contract) as rows:
