@@ -27,7 +27,7 @@ RICH = Column(
 
 
 def asked(kind: CheckKind, column: Column = RICH) -> str:
-    check = Check("rule", kind, None if kind == "primary_key" else "x")
+    check = Check("rule", kind, None if kind in {"primary_key", "row"} else "x", expression="x >\n  born")
     return asked_of(Contract("c", "1.0.0", "people", (column,), (check,), "0" * 16)).get("rule", "")
 
 
@@ -42,6 +42,7 @@ def asked(kind: CheckKind, column: Column = RICH) -> str:
         ("multiple_of", "is a whole multiple of 5"),
         ("lookup", "is found in units"),
         ("primary_key", "the key x is there once only"),
+        ("row", "holds: x > born"),
         ("required", ""),
     ],
 )

@@ -14,6 +14,8 @@ from pipeline_processing.readers.open_file import open_file
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pipeline_processing.readers.kinds import Kind
+
 
 @pytest.mark.parametrize(
     ("text", "delimiter"),
@@ -70,6 +72,26 @@ def test_a_dialect_that_can_not_be_is_the_users_to_change(form: Format, tmp_path
     (tmp_path / "f").write_text("a,b\n1,2\n")
     with pytest.raises(ConfigError):
         open_file(tmp_path / "f", form)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind", "notes"),
+    [
+        ("f.ndjson", '{"a": 1}\n{"a": 2}\n', "csv", ("read as csv, as the contract says; it looks like ndjson",)),
+        ("f.csv", "a,b\n1,2\n", "ndjson", ("read as ndjson, as the contract says; it looks like csv",)),
+        ("f.ndjson", "a,b\n1,2\n", "csv", ("called .ndjson, and is csv",)),
+        ("f.json", '{"a": 1}', "json", ()),
+        ("f.csv", "a,b\n1,2\n", "csv", ()),
+        ("f.ndjson", "a,b\n1,2\n", None, ("called .ndjson, and is csv",)),
+    ],
+)
+def test_a_kind_that_the_contract_forces_is_remarked_on_as_such(
+    name: str, text: str, kind: Kind | None, notes: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with open_file(path, Format(kind=kind)) as rows:
+        assert notes == tuple(rows.dialect.notes)
 
 
 def test_a_pattern_for_totals_that_can_not_be_read_is_the_users_to_change(tmp_path: Path) -> None:

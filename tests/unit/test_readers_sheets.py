@@ -73,6 +73,24 @@ def test_merged_cells_group_the_names_below_them() -> None:
     assert (["Officer", "", "Unit", "Note"], 1, False) == join_groups(rows, 1, ())
 
 
+def test_a_header_row_that_the_contract_names_is_joined_with_none(tmp_path: Path) -> None:
+    def fill(book: Any) -> None:  # noqa: ANN401 - xlsxwriter has no types
+        sheet = book.add_worksheet()
+        sheet.merge_range("A1:B1", "Officer")
+        sheet.merge_range("C1:D1", "Pay")
+        sheet.write_row(1, 0, ["Badge No.", "Name", "Base", "Extra"])
+        sheet.write_row(2, 0, ["42", "Ann", "10", "1"])
+
+    path = workbook(tmp_path / "b.xlsx", fill)
+    with open_file(path) as rows:
+        assert ["Officer Badge No.", "Officer Name", "Pay Base", "Pay Extra"] == list(rows.header)
+        assert ["two header rows joined"] == list(rows.dialect.notes)
+    with open_file(path, Format(header_row=2)) as rows:
+        assert ["Badge No.", "Name", "Base", "Extra"] == list(rows.header)
+        assert (2, ["1 row above the header"]) == (rows.dialect.header_line, list(rows.dialect.notes))
+        assert [("42", "Ann", "10", "1", 1, 3)] == next(iter(rows)).frame.rows()
+
+
 def test_a_title_merged_over_the_whole_width_is_no_group() -> None:
     rows = [["Officers of 2020", ""], ["Last", "First"], ["Doe", "Jo"]]
     assert (["Last", "First"], 1, False) == join_groups(rows, 1, spans_of(["A1:B1"]))

@@ -102,8 +102,25 @@ def _is_binary(data: bytes) -> bool:
     return controls > len(data) * _CONTROL_SHARE or data.count(0) > len(data) * _ZERO_SHARE
 
 
-def remark(name: str, kind: Kind) -> tuple[str, ...]:
-    """Return a remark where the name's extension says something else than ``kind``."""
+def remarks(head: bytes, form: Format, name: str, kind: Kind) -> tuple[str, ...]:
+    """Return a remark where the file is read as ``kind``, and its bytes or its name look like something else."""
+    seen = kind if form.kind is None or kind in BINARY or form.widths else _looks(head, form, name)
+    if seen == kind:
+        return _by_name(name, kind)
+    # One JSON document on one line is NDJSON too.
+    if seen is None or (seen, kind) == ("ndjson", "json"):
+        return ()
+    return (f"read as {kind}, as the contract says; it looks like {seen}",)
+
+
+def _looks(head: bytes, form: Format, name: str) -> Kind | None:
+    try:
+        return _text(head, form, name)
+    except InvalidData:
+        return None
+
+
+def _by_name(name: str, kind: Kind) -> tuple[str, ...]:
     suffixes = [suffix[1:].lower() for suffix in PurePath(name).suffixes]
     while suffixes and suffixes[-1] in {"gz", "gzip", "zst", "zstd", "zip"}:
         suffixes.pop()

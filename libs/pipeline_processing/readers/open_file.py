@@ -10,7 +10,7 @@ from pipeline_processing.readers.delimited import open_delimited
 from pipeline_processing.readers.encodings import check_encoding
 from pipeline_processing.readers.fixed_width import open_fixed
 from pipeline_processing.readers.json_rows import JsonRows
-from pipeline_processing.readers.kinds import BINARY, Kind, find_kind, remark
+from pipeline_processing.readers.kinds import BINARY, Kind, find_kind, remarks
 from pipeline_processing.readers.origins import unpack
 from pipeline_processing.readers.parquet_probe import probe
 from pipeline_processing.readers.parquet_rows import ParquetRows, check_ends
@@ -47,7 +47,7 @@ def open_file(
         if not source.head:
             raise InvalidData("the file is empty")  # noqa: TRY301 - the source is closed for it below
         kind = _kind(source, format, title)
-        source.notes.extend(remark(title, kind))
+        source.notes.extend(remarks(source.head, format, title, kind))
         if kind in BINARY:
             return _open_binary(source, path, format, kind, title, columns=columns, expected=expected)
         if kind in {"json", "ndjson"}:

@@ -132,7 +132,9 @@ class SheetRows:
             at = form.header_row - 1
         if at is None:
             return self._fit(names), 0, ["no row looks like a header"]
-        header, last, is_joined = join_groups(head, at, self._spans)
+        # A row that the contract names is the header by itself: nothing else could keep a group's name out of it.
+        spans = () if form.header_row else self._spans
+        header, last, is_joined = join_groups(head, at, spans)
         notes = ["two header rows joined"] if is_joined else []
         self._drop_empty_end(header, notes, last)
         if above := sum(1 for row in head[: last - is_joined] if any(row)):

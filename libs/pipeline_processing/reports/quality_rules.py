@@ -46,10 +46,15 @@ def asked_of(contract: Contract) -> dict[str, str]:
     return {**READER_ASKS, **found}
 
 
-def _asked(check: Check, contract: Contract) -> str:  # noqa: PLR0911 - one return a kind
-    if check.column is None:
-        return f"the key {', '.join(contract.primary_key)} is there once only" if check.kind == "primary_key" else ""
-    column = contract.column(check.column)
+def _asked(check: Check, contract: Contract) -> str:
+    if check.kind == "primary_key":
+        return f"the key {', '.join(contract.primary_key)} is there once only"
+    if check.kind == "row":
+        return f"holds: {' '.join((check.expression or '').split())}"
+    return "" if check.column is None else _of_column(check, contract.column(check.column))
+
+
+def _of_column(check: Check, column: Column) -> str:  # noqa: PLR0911 - one return a kind
     match check.kind:
         case "type":
             return f"can be read as {_TYPES[column.logical_type]}" if column.logical_type in _TYPES else ""
