@@ -319,6 +319,39 @@ def test_a_stop_after_the_last_batch_is_heard_too(tmp_path: Path) -> None:
     assert [] == list((tmp_path / "out").iterdir())
 
 
+class Counted(threading.Event):
+    """Is set from the look with the number ``at`` on; counts who looked, by the function that did."""
+
+    def __init__(self, at: int | None = None) -> None:
+        super().__init__()
+        self.at, self.looks = at, list[str]()
+
+    def is_set(self) -> bool:
+        self.looks.append(sys._getframe(2).f_code.co_name)  # of who called the one that calls this
+        return self.at is not None and len(self.looks) > self.at
+
+
+def test_a_stop_is_looked_for_in_every_phase_and_ends_each(tmp_path: Path) -> None:
+    unique = Check("id.unique", "unique", "id")
+    contract = replace(
+        with_columns(unit={"partition_position": 1}),
+        dedupe=Dedupe(("id", "hired")),
+        checks=(*CONTRACT.checks, unique),
+    )
+    text = PEOPLE + "4,Dee Canary,2005-02-03,south,d\n4,Dee Canary,2004-02-03,south,e\n"
+    calm = Counted()
+    refined(tmp_path, text, contract, stop=calm)
+    phases = {name: calm.looks.index(name) for name in calm.looks}
+    looking = (
+        "refine _candidates frames check_whole_file whole_file _quarantine_again measure write _write_split result"
+    )
+    assert {*looking.split()} == {*phases}
+    for name, at in phases.items():
+        with pytest.raises(Interrupted):
+            refined(tmp_path, text, contract, stop=Counted(at), into=tmp_path / name)
+        assert not (tmp_path / name / "scratch").exists()
+
+
 def test_what_can_not_be_read_is_invalid_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InvalidData):
         refined(tmp_path, b"\x1f\x8b\x08\x00cut", name="people.csv.gz")
