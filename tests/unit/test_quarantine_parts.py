@@ -53,18 +53,18 @@ def test_a_part_comes_in_beside_other_parts() -> None:
 def test_a_part_that_is_there_already_is_not_added_twice_even_compacted() -> None:
     compacted = file("c", replace(MAIN, rows=5), replace(PART, rows=2))
     decision = decide(table(compacted), [file("p", PART)], run="rel-1", rewritten={})
-    assert ([], [], ["p"]) == (*paths(decision), list(decision.repeated))
+    assert ([], [], []) == (*paths(decision), list(decision.superseded))
 
 
 def test_a_part_gives_way_where_its_source_was_published_anew() -> None:
     decision = decide(table(file("n", NEXT)), [file("p", PART)], run="rel-1", rewritten={})
-    assert ([], [], ["p"]) == (*paths(decision), list(decision.gave_way))
+    assert ([], [], [PART.item]) == (*paths(decision), [one.item for one in decision.superseded])
     assert ["s3://in/a"] == [one.source for one in decision.superseded]
 
 
 def test_a_part_of_a_source_that_is_not_published_does_not_come_in() -> None:
     decision = decide(table(file("b", origin("b"))), [file("p", PART)], run="rel-1", rewritten={})
-    assert ([], [], ["p"]) == (*paths(decision), list(decision.gave_way))
+    assert ([], [], [PART.item]) == (*paths(decision), [one.item for one in decision.superseded])
 
 
 def test_a_new_run_of_the_source_takes_the_parts_out_with_what_they_add_to() -> None:

@@ -62,19 +62,19 @@ def test_tags_that_do_not_say_it_are_an_error_and_not_nothing(tags: dict[str, st
 
 def test_a_new_source_is_added() -> None:
     decision = decided(table(file("other", origin("b"))), file("new", NEW))
-    assert (["new"], [], [], []) == (*paths(decision), list(decision.superseded), list(decision.repeated))
+    assert (["new"], [], []) == (*paths(decision), list(decision.superseded))
 
 
 def test_all_files_of_a_source_give_way_to_a_run_that_was_planned_later() -> None:
     decision = decided(table(file("o1", OLD), file("o2", replace(OLD, item="i2"))), file("n", NEW))
     assert (["n"], ["o1", "o2"]) == paths(decision)
-    assert ["i-a", "i2"] == [one.item for one in decision.replaced]
+    assert "2" == decision.edit.note["replaced"]
 
 
 def test_an_older_run_that_publishes_later_gives_way_and_is_counted() -> None:
     decision = decided(table(file("l", LATER)), file("n", NEW), file("b", origin("b", run="r2", day=2)))
     assert (["b"], []) == paths(decision)
-    assert (["n"], ["s3://in/a"]) == (list(decision.gave_way), [one.source for one in decision.superseded])
+    assert ["s3://in/a"] == [one.source for one in decision.superseded]
     assert "1" == decision.edit.note["superseded"]
 
 
@@ -93,24 +93,24 @@ def test_of_two_runs_planned_at_once_the_same_one_stands_whichever_publishes_las
 def test_late_items_are_added_and_those_of_before_are_not_added_twice() -> None:
     first, late = file("n", NEW), file("late", origin("b", run="r2", day=2))
     decision = decided(table(first), first, late)
-    assert (["late"], [], ["n"]) == (*paths(decision), list(decision.repeated))
+    assert (["late"], [], []) == (*paths(decision), list(decision.superseded))
 
 
 def test_a_late_item_of_a_source_stands_beside_the_runs_other_items_of_it() -> None:
     first, late = file("n1", NEW), file("n2", replace(NEW, item="i2"))
     decision = decided(table(first, file("o", replace(OLD, item="i3"))), first, late)
-    assert (["n2"], ["o"], ["n1"]) == (*paths(decision), list(decision.repeated))
+    assert (["n2"], ["o"], []) == (*paths(decision), list(decision.superseded))
 
 
 def test_what_stands_beside_a_later_run_is_repeated_and_not_superseded() -> None:
     decision = decided(table(file("n", NEW), file("l", replace(LATER, item="i3"))), file("n", NEW))
-    assert (["n"], []) == (list(decision.repeated), list(decision.gave_way))
+    assert ([], [], []) == (*paths(decision), list(decision.superseded))
 
 
 def test_what_was_compacted_meanwhile_is_not_added_twice() -> None:
     compacted = file("c", replace(NEW, rows=1), replace(origin("x"), rows=1))
     decision = decided(table(compacted), file("n", NEW), file("late", origin("b", run="r2", day=2)))
-    assert (["late"], [], ["n"]) == (*paths(decision), list(decision.repeated))
+    assert (["late"], [], []) == (*paths(decision), list(decision.superseded))
 
 
 def test_a_compacted_file_that_loses_a_source_is_asked_for_without_it() -> None:

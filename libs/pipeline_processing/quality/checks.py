@@ -68,11 +68,6 @@ class Checks:
         self._counts = tuple(_counts(index, c, today) for index, c in enumerate((*self._local, *self._figures)))
 
     @property
-    def rows(self) -> int:
-        """Return how many rows were observed."""
-        return self._rows
-
-    @property
     def quarantining(self) -> tuple[str, ...]:
         """Return the names of the checks that take their failing rows out, in the contract's order."""
         return tuple(c.name for c in self._contract.checks if c.kind in ROW_KINDS and c.action == "quarantine")

@@ -132,14 +132,6 @@ class Commit:
     note: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Vacuumed:
-    """Keys, relative to the table's root, that no snapshot needs; ``is_dry_run``: they are still there."""
-
-    paths: Sequence[str]
-    is_dry_run: bool
-
-
 def partition_path(partition: Mapping[str, str | None], partition_by: Sequence[str]) -> str:
     """Return the folders of a partition, with a slash at the end: ``year=2030/agency=a%20b/``; empty without columns.
 
@@ -190,9 +182,10 @@ class Table(Protocol):
         """Yield the commits, newest first, as far back as the log reaches."""
         ...
 
-    async def vacuum(self, *, older_than: timedelta, is_dry_run: bool, include_unknown: bool) -> Vacuumed:
-        """Delete files that no snapshot younger than ``older_than`` names.
+    async def vacuum(self, *, older_than: timedelta, is_dry_run: bool, include_unknown: bool) -> Sequence[str]:
+        """Delete files that no snapshot younger than ``older_than`` names, and return their paths.
 
+        With ``is_dry_run`` they are told only.
         ``include_unknown``: also files that no commit ever named. A run whose files wait longer than that for their
         publish loses them.
         """

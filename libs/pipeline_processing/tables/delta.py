@@ -15,14 +15,14 @@ import structlog
 
 from etl_core.errors import ConfigError, EtlError, Transient
 from etl_core.objects.create import create_once
-from pipeline_processing.tables import Snapshot, Vacuumed
+from pipeline_processing.tables import Snapshot
 from pipeline_processing.tables.applying import apply
 from pipeline_processing.tables.log import State, commit_of, encode, key_of
 from pipeline_processing.tables.replay import LogReader
 from pipeline_processing.tables.schema import merged
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from etl_core.clock import Clock
     from etl_core.objects import ObjectStore
@@ -109,7 +109,7 @@ class DeltaTable:
         async for version, actions in self._log.entries((await self._log.versions())[::-1]):
             yield commit_of(version, actions)
 
-    async def vacuum(self, *, older_than: timedelta, is_dry_run: bool, include_unknown: bool) -> Vacuumed:
+    async def vacuum(self, *, older_than: timedelta, is_dry_run: bool, include_unknown: bool) -> Sequence[str]:
         """Delete files that no snapshot younger than ``older_than`` names, and what the log keeps too long."""
         if self._options is None:
             raise ConfigError("the table was opened without storage options", where=self.uri)
@@ -127,7 +127,7 @@ class DeltaTable:
                 table.cleanup_metadata()
             return found
 
-        return Vacuumed(await self._in_thread("vacuum", work), is_dry_run)
+        return await self._in_thread("vacuum", work)
 
     async def _checkpoint(self, version: int) -> None:
         """Write a checkpoint. The commit stands without it, so that a failure is told and no more."""

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final
 from etl_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pipeline_processing.tables import Table, Vacuumed
+    from collections.abc import Sequence
+
+    from pipeline_processing.tables import Table
 
 RETENTION: Final = timedelta(days=7)
 """Delta Lake's own default: what a reader that began before a commit may still read, and what a rollback needs."""
@@ -21,7 +23,7 @@ async def vacuum(
     is_dry_run: bool = True,
     include_unknown: bool = False,
     is_short_allowed: bool = False,
-) -> Vacuumed:
+) -> Sequence[str]:
     """Delete the files that no snapshot younger than ``older_than`` names; with ``is_dry_run`` tell them only.
 
     Less than `RETENTION` is a ConfigError unless ``is_short_allowed``: readers at work fail, and a rollback does.

@@ -14,7 +14,7 @@ import orjson
 
 from etl_core.errors import InvalidData, NotFound, PreconditionFailed, ReplyLost, Transient
 from etl_core.objects.create import BACKOFF, TRIES, create_once
-from pipeline_processing.tables import ABSENT, Commit, DataFile, Snapshot, TableSchema, Vacuumed, in_order
+from pipeline_processing.tables import ABSENT, Commit, DataFile, Snapshot, TableSchema, in_order
 from pipeline_processing.tables.applying import apply
 from pipeline_processing.tables.schema import merged
 
@@ -118,7 +118,7 @@ class PlainTable:
             yield _commit_of(document)
             key = document["before"]
 
-    async def vacuum(self, *, older_than: timedelta, is_dry_run: bool, include_unknown: bool) -> Vacuumed:
+    async def vacuum(self, *, older_than: timedelta, is_dry_run: bool, include_unknown: bool) -> Sequence[str]:
         """Delete files that no snapshot younger than ``older_than`` names."""
         limit = self._clock.now() - older_than
         live = {*(await self.snapshot()).files}
@@ -138,7 +138,7 @@ class PlainTable:
                 found.append(path)
         if not is_dry_run:
             await self._delete(found)
-        return Vacuumed(found, is_dry_run)
+        return found
 
     async def _delete(self, paths: list[str]) -> None:
         for start in range(0, len(paths), _BATCH):

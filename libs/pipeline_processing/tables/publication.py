@@ -108,17 +108,11 @@ class RewritesNeeded(Exception):  # noqa: N818 - no fault: what must be written 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a publish does. Files given = in ``edit.add``, aside from rewritten ones, + ``repeated`` + ``gave_way``."""
+    """What a publish does. A file given that is not in ``edit.add`` is in the table already, or superseded."""
 
     edit: Edit
     superseded: Sequence[Origin] = ()
     """What gives way to a run that was planned later and is in the table already; parts whose base is not there."""
-    gave_way: Sequence[str] = ()
-    """Paths of the run's files that are not added for it."""
-    repeated: Sequence[str] = ()
-    """Paths of the run's files whose rows are in the table already."""
-    replaced: Sequence[Origin] = ()
-    """What was in the table and gives way to the run."""
 
 
 def rollback_app_of(run: str) -> str:
@@ -150,15 +144,9 @@ def decide(
 
     there = {origin.identity for origins in standing.values() for origin in origins}
     given = [(file, origins_of(file)[0]) for file in files]
-    repeated = [file.path for file, origin in given if origin.identity in there]
-    late = [
-        (file, origin)
-        for file, origin in given
-        if origin.identity not in there and not _may_stand(origin, standing[origin.source])
-    ]
-    gave_way = [file.path for file, _ in late]
-    skipped = {*repeated, *gave_way}
-    taken = [(file, origin) for file, origin in given if file.path not in skipped]
+    fresh = [(file, origin) for file, origin in given if origin.identity not in there]
+    late = {file.path: origin for file, origin in fresh if not _may_stand(origin, standing[origin.source])}
+    taken = [(file, origin) for file, origin in fresh if file.path not in late]
 
     going = {origin.source for _, origin in taken if not origin.part}
     remove, rewrites, replaced = _outgoing(live, going, run)
@@ -167,13 +155,13 @@ def decide(
     add = [file for file, _ in taken]
     # A file with the same bytes and name may be live from an earlier run: it stays and gets this run's tags.
     staying = {file.path for file in add}
-    superseded = _distinct(origin for _, origin in late)
+    superseded = _distinct(late.values())
     edit = Edit(
         add=[*add, *(rewritten[rewrite] for rewrite in rewrites)],
         remove=[path for path in remove if path not in staying],
         note={"run": run, "replaced": str(len(replaced)), SUPERSEDED: str(len(superseded))},
     )
-    return Decision(edit, superseded, gave_way, repeated, replaced)
+    return Decision(edit, superseded)
 
 
 def _may_stand(origin: Origin, standing: Sequence[Origin]) -> bool:

@@ -28,14 +28,12 @@ class Rewriter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What a publish did. ``decision`` is None where the same version of the run had been committed before.
+    """What a publish did: ``changed`` is False where the same version of the run had been committed before.
 
     ``superseded`` counts the origins that gave way then: a repeated publish says the same.
     """
 
-    version: int
     changed: bool
-    decision: Decision | None = None
     superseded: int = 0
 
 
@@ -60,8 +58,8 @@ async def publish(
 
     committed = await rewriting(table, Change(app_of(run), version, edit, schema), rewriter, rewritten)
     if not committed.changed:
-        return Publication(committed.version, changed=False, superseded=await _superseded(table, run, version))
-    return Publication(committed.version, changed=True, decision=made[-1], superseded=len(made[-1].superseded))
+        return Publication(changed=False, superseded=await _superseded(table, run, version))
+    return Publication(changed=True, superseded=len(made[-1].superseded))
 
 
 async def _superseded(table: Table, run: str, version: int) -> int:

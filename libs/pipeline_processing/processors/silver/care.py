@@ -115,7 +115,7 @@ async def sweep_table(destination: Destination, which: str, services: ServiceHan
         include_unknown=retention.include_unknown,
         is_short_allowed=retention.is_short_allowed,
     )
-    return Swept(table.uri, len(found.paths))
+    return Swept(table.uri, len(found))
 
 
 class TableCare:
