@@ -187,6 +187,6 @@ class Published:
     How many failed in all is what the markers count (`ItemResult.failed`).
     """
     quality: Mapping[str, Json] = field(default_factory=dict)
-    """``rows`` by what became of them, and ``checks`` over all inputs; empty where the job has neither."""
+    """``rows`` by what became of them, ``checks`` over all inputs, some of the ``files``; empty without rows."""
     withheld: str = ""
     """Why readers see nothing of the run, where the job decided so: the run is partly done, whatever is tolerated."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from pipeline_processing.reports.style import document
+from pipeline_processing.reports import run_quality
+from pipeline_processing.reports.style import document, table_of
 from pipeline_processing.reports.text import moment, printable
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from pipeline_processing.model import Json
     from pipeline_processing.reports.report import Report
 
-_TONES: Final = {"skipped": "warn", "warned": "warn", "failed": "bad"}
 _LONGEST: Final = 120
 """Characters of a text of the spec that the page shows."""
 STATES: Final = ("planned", "done", "skipped", "dead", "pending")
@@ -30,7 +30,8 @@ def render(report: Report) -> str:
         _notes("Take note", report.warnings, "warn"),
         _conservation(report),
         _outcomes(report),
-        _quality(report),
+        run_quality.section(report.quality),
+        run_quality.files(report.quality),
         _problems(report),
         _failures(report),
         _published(report),
@@ -86,26 +87,6 @@ def _outcomes(report: Report) -> str:
         f'<tr><td>{escape(name)}</td><td class="number">{count:,}</td></tr>' for name, count in report.outcomes.items()
     ]
     return f"<section><h2>What became of the inputs</h2>{_table(('Outcome', 'Inputs'), rows)}</section>" if rows else ""
-
-
-def _quality(report: Report) -> str:
-    """Show what became of the rows, and the checks that do not hold; those that passed are counted."""
-    if not report.quality:
-        return ""
-    counts = "".join(
-        f"<dt>{escape(name.replace('_', ' '))}</dt><dd>{count:,}</dd>" for name, count in report.quality["rows"].items()
-    )
-    checks = report.quality["checks"]
-    loud = [check for check in checks if check["status"] != "passed"]
-    rows = [
-        f"<tr><td>{escape(check['name'])}</td><td class='{_TONES[check['status']]}'>{escape(check['status'])}</td>"
-        f'<td class="number">{check["failed"]:,}</td><td class="number">{check["looked_at"]:,}</td>'
-        f"<td>{escape('; '.join(check['why']) or check['description'])}</td></tr>"
-        for check in loud
-    ]
-    table = _table(("Check", "Result", "Rows that fail", "Of rows", "Note"), rows) if rows else ""
-    passed = f'<p class="soft">{len(checks) - len(loud):,} of {len(checks):,} checks passed in all files.</p>'
-    return f"<section><h2>Rows and checks</h2><dl>{counts}</dl>{table}{passed}</section>"
 
 
 def _problems(report: Report) -> str:
@@ -221,9 +202,4 @@ def _short(spec: Mapping[str, Json]) -> dict[str, Json]:
 
 def _table(columns: Iterable[str], rows: Sequence[str]) -> str:
     states = (state.capitalize() for state in STATES)
-    numeric = {*states, "Failed inputs", "Inputs", "Attempts", "Bytes", "Rows that fail", "Of rows"}
-    head = "".join(
-        f'<th class="number">{escape(name)}</th>' if name in numeric else f"<th>{escape(name)}</th>" for name in columns
-    )
-    body = "".join(rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return table_of(columns, rows, numeric=frozenset({*states, "Failed inputs", "Inputs", "Attempts", "Bytes"}))

@@ -57,7 +57,10 @@ class Report:
     problems_not_shown: int = 0
     """How many inputs failed beside those that ``problems`` names."""
     quality: Mapping[str, Json] = field(default_factory=dict)
-    """``rows`` by what became of them, and ``checks``, the worst first: counts and names, no values."""
+    """``rows`` by what became of them, ``checks``, worst first, ``quarantined_by`` and ``waived`` by rule, ``files``.
+
+    Counts and names, no values. A report of an earlier version has the first two alone.
+    """
 
     def encode(self) -> bytes:
         """Return the stored form."""

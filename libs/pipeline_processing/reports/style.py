@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
 
 STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #60646c; --line: #d9d9e0; --paper: #fff; --panel: #f7f7f9;
@@ -50,3 +53,11 @@ def document(title: str, body: str, *, more_style: str = "") -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>{STYLE}{more_style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
+
+
+def table_of(columns: Iterable[str], rows: Iterable[str], *, numeric: Collection[str]) -> str:
+    """Return a table of ``rows`` of HTML; the heads of the ``numeric`` columns stand right, as their cells do."""
+    head = "".join(
+        f'<th class="number">{escape(name)}</th>' if name in numeric else f"<th>{escape(name)}</th>" for name in columns
+    )
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
+from pipeline_processing.reports import run_quality
 from pipeline_processing.reports.page import problems_elsewhere
 from pipeline_processing.reports.text import printable
 
@@ -77,9 +78,13 @@ def _quality(report: Report) -> Iterator[str]:
     )
     failed = [check for check in report.quality["checks"] if check["status"] in {"failed", "warned"}]
     for check in failed[:CHECKS_SHOWN]:
-        yield f"    {check['status']} {check['name']}: {check['failed']:,} of {check['looked_at']:,}"
+        yield f"    {check['status']} {check['name']}: {run_quality.found(check)}"
     if len(failed) > CHECKS_SHOWN:
         yield f"    and {len(failed) - CHECKS_SHOWN:,} more checks: see the report"
+    for rule, count in run_quality.rejected(report.quality).items():
+        yield f"    quarantined {rule}: {count:,}"
+    for rule, count in report.quality.get("waived", {}).items():
+        yield f"    waived {rule}: {count:,}"
 
 
 def _problems(report: Report) -> Iterator[str]:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Final
 import orjson
 import polars as pl
 
-from pipeline_processing.model import Output, Problem, Published
+from pipeline_processing.model import Output, Published
 from pipeline_processing.problems import Problems
 from pipeline_processing.processors.silver import dataset_tables as tables
 from pipeline_processing.processors.silver.item import NAME, REFINED, pack_of, problems_of
+from pipeline_processing.processors.silver.run_quality import RunQuality
 from pipeline_processing.quality.drift import drift
 from pipeline_processing.quality.profile import Profile
-from pipeline_processing.quality.verdict import CHECK_STATUSES, Verdict
 from pipeline_processing.quarantine.schema import SCHEMA as QUARANTINE_COLUMNS
 from pipeline_processing.tables import DataFile, ledger
 from pipeline_processing.tables.publication import Origin, origins_of, tags_of
@@ -53,7 +53,7 @@ class _Found:
     """Of refined files without a quarantined row."""
     profiles: list[tuple[str, str]] = field(default_factory=list)
     """Agency and key."""
-    verdict: Verdict | None = None
+    quality: RunQuality = field(default_factory=RunQuality)
     counts: Counter[str] = field(default_factory=Counter)
     problems: Problems = field(default_factory=Problems)
     failed: int = 0
@@ -100,8 +100,8 @@ class Publication:
                 "",
                 changed=False,
                 counts=counts,
-                problems=self._problems(found, drifted),
-                quality=_quality(found, drifted),
+                problems=found.problems.first(),
+                quality=found.quality.as_json(found.counts, found.files, drifted),
                 withheld=withheld,
             )
         committed = await self._commit_silver(found)
@@ -111,8 +111,8 @@ class Publication:
             committed.changed,
             tuple(self._outputs(found)),
             counts | {"superseded": committed.superseded},
-            self._problems(found, drifted),
-            _quality(found, drifted),
+            found.problems.first(),
+            found.quality.as_json(found.counts, found.files, drifted),
         )
 
     def _take(self, item: Item, marker: Marker, found: _Found) -> None:
@@ -125,8 +125,7 @@ class Publication:
             found.counts.update({name: refined.get(name, 0) for name in tables.ROW_COUNTS})
             found.failed += entry["status"] != REFINED
             if refined:
-                verdict = Verdict.from_json(refined["verdict"])
-                found.verdict = verdict if found.verdict is None else found.verdict.merge(verdict)
+                found.quality.add(refined, pack.waived.get(entry["source"], ()))
                 found.profiles.append((item.agency_id, entry["profile"]))
             modified = datetime.fromisoformat(marker.finished_at)
             root = f"{pack.destination.root()}/"
@@ -203,8 +202,9 @@ class Publication:
 
     def _withheld(self, found: _Found, drifted: Sequence[CheckResult]) -> str:
         """Return why readers are to see nothing of the run; empty where they may."""
-        if found.verdict is not None and found.verdict.status == "fail_run":
-            return "a check fails the run: " + "; ".join(found.verdict.because[:3])
+        verdict = found.quality.verdict
+        if verdict is not None and verdict.status == "fail_run":
+            return "a check fails the run: " + "; ".join(verdict.because[:3])
         if broken := [one.name for one in drifted if one.status == "failed"]:
             return f"the data drifted: {', '.join(broken[:5])}"
         if found.failed and not self._publishes_partial:
@@ -315,25 +315,9 @@ class Publication:
         for _, output in found.silver:
             yield Output(self._destination.bucket, output["key"], output["size"], "", None, "data")
 
-    def _problems(self, found: _Found, drifted: Sequence[CheckResult]) -> tuple[Problem, ...]:
-        names = [
-            Problem("", one.name, f"drift {one.status}", "; ".join(one.why), inputs=0)
-            for one in drifted
-            if one.status in {"warned", "failed"}
-        ]
-        return (*found.problems.first(), *names)
-
 
 def _merged(profiles: Iterable[Profile]) -> Profile:
     return reduce(Profile.merge, profiles, Profile(0, (), files=0))
-
-
-def _quality(found: _Found, drifted: Sequence[CheckResult]) -> dict[str, Json]:
-    """Return the rows by what became of them, and the checks of all files, the worst first; empty without a file."""
-    if found.verdict is None:
-        return {}
-    results = sorted(found.verdict.widened(drifted).results, key=lambda one: -CHECK_STATUSES.index(one.status))
-    return {"rows": dict(found.counts), "checks": [asdict(result) for result in results]}
 
 
 def _text(value: Json) -> str | None:
