@@ -233,3 +233,23 @@ def test_the_page_on_quality_tells_the_numbers_of_the_code() -> None:
         f"up to {CATEGORIES}",
     )
     assert [] == [words for words in told if words not in page]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [date(9999, 12, 30), date(2001, 1, 1)],
+        [date(9999, 1, 1), date(1, 1, 1), date(2001, 1, 1)],
+        [datetime(9999, 12, 31, 23, 59, 59, 999_999), datetime(2001, 1, 1)],  # noqa: DTZ001 - a column without a zone
+        [2**63 - 1, 2**63 - 1],
+        [2**63 - 1, 2**63 - 2000],
+        [-(2**63), 2**63 - 1],
+        [1.7e308, -1.7e308],
+        [5e-324, 1e-323],
+        [1e22],
+    ],
+)
+def test_values_at_the_ends_of_their_type_have_a_profile(values: list[object]) -> None:
+    told = profile(pl.DataFrame({"x": values * 7})).as_json()["columns"][0]
+    assert len(told["histogram"]["edges"]) == len(told["histogram"]["shares"]) + 1
+    assert math.isclose(1, sum(told["histogram"]["shares"]))

@@ -34,6 +34,8 @@ _TYPES: Final[Mapping[Kind, tuple[type[pl.DataType], ...]]] = {
     "timestamp": (pl.Datetime,),
     "time": (pl.Time,),
 }
+_LAST_DAY: Final = (date.max - date(1970, 1, 1)).days
+"""Days since 1970 of 9999-12-31: a bin may end beyond it, and Python has no later date."""
 _FAR: Final = 5
 """Where the whole range is so many times as wide as the middle 98 %, a histogram shows the middle."""
 
@@ -158,9 +160,11 @@ class Column:
             width = max(1, math.ceil((high - low + 1) / bins))
             edges = [low + width * n for n in range(math.ceil((high - low + 1) / width) + 1)]
         elif high > low:
-            edges = [low + (high - low) * n / bins for n in range(bins + 1)]
+            edges = [low * (1 - n / bins) + high * (n / bins) for n in range(bins + 1)]  # high - low may be too much
         else:
             edges = [low, low + 1]
+        edges = sorted(set(edges))  # so near one another, or so large, that floats can not tell all apart
+        edges = edges if len(edges) > 1 else [low, math.nextafter(low, math.inf)]
         shares = sketch.shares(edges[1:-1]) if len(edges) > len("ab") else [1.0]
         return Histogram(tuple(edges), tuple(shares), is_cut)
 
@@ -168,9 +172,10 @@ class Column:
         """Return a number of the sketch as the column's kind: a date for days, ISO 8601 as text."""
         match self.kind:
             case "date":
-                return (date(1970, 1, 1) + timedelta(days=round(number))).isoformat()
+                return (date(1970, 1, 1) + timedelta(days=min(round(number), _LAST_DAY))).isoformat()
             case "timestamp":
-                return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=round(number))).isoformat()
+                seconds = min(round(number), (_LAST_DAY + 1) * 86_400 - 1)
+                return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).isoformat()
             case "time":
                 return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=round(number))).time().isoformat()
             case "integer":
