@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 NAME: Final = "unchanged"
 """The processor that such items name; no worker has it."""
 WORKER: Final = "planner"
+OTHER_CONTRACT: Final = "unchanged, of another contract"
+"""Why: it is what a contract made that is not the plan's own. Reports say how such inputs are made anew."""
 
 
 class Unchanged:

@@ -81,3 +81,17 @@ async def test_a_row_that_was_released_in_vain_is_one_row_of_the_quarantine(tmp_
         found = await take_back("bf-1", world.destination, services, is_dry_run=True)
     (quarantine,) = [one for one in found if one.table.endswith("__quarantine")]
     assert (3, 3) == (quarantine.rows_gone, quarantine.rows_back)
+
+
+async def test_a_plain_run_says_what_a_changed_contract_has_left_behind_and_how_it_is_made_anew(
+    world: QuarantineWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.contract.write_text(STRICT)
+    assert 0 == await world.run("r2")
+    report = await world.report("r2")
+    assert {"unchanged, of another contract": 2} == report["outcomes"]
+    assert "`pipeline-processing backfill run --stale=contract`" in report["warnings"][0]
+    assert "2 unchanged inputs stand as another contract made them" in capsys.readouterr().out
+    world.contract.write_text(CONTRACT)
+    assert 0 == await world.run("r3")
+    assert ({"unchanged": 2}, []) == ((await world.report("r3"))["outcomes"], (await world.report("r3"))["warnings"])

@@ -61,7 +61,7 @@ async def test_a_changed_input_is_done_again_and_replaces_its_rows(world: Backfi
 async def test_stale_finds_exactly_what_the_old_contract_published(world: BackfillWorld) -> None:
     world.contract(UPPER)
     await world.put("20/c.csv", (4, "east", "Dee"))
-    assert {"refined": 1, "unchanged": 2} == dict((await world.live("live-2")).report.outcomes)
+    assert {"refined": 1, "unchanged, of another contract": 2} == dict((await world.live("live-2")).report.outcomes)
     await world.put("30/new.csv", (5, "north", "Eve"))
     finished = await world.backfill("backfill-1", "--stale=contract")
     assert {"refined": 2, "up to date": 1, "not selected": 1} == dict(finished.report.outcomes)

@@ -106,7 +106,7 @@ class BronzeToSilver:
         """Return what decides which files a run has work with."""
         from pipeline_processing.processors.silver import plan  # noqa: PLC0415 - discovery stays light
 
-        return plan.everything if spec["force"] else plan.incremental
+        return plan.everything if spec["force"] else plan.incremental(contract_of(spec).fingerprint)
 
     def processors(self, services: ServiceHandler) -> Sequence[Processor]:
         """Return the processor of this job's items."""

@@ -10,6 +10,7 @@ import orjson
 
 from etl_core.errors import InvalidData
 from pipeline_processing.problems import KEPT
+from pipeline_processing.unchanged import OTHER_CONTRACT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,6 +140,11 @@ def _warnings(conservation: Conservation, published: Published | None) -> list[s
             f"{conservation.strays} markers or dossiers belong to no item of this run: "
             + ", ".join(conservation.stray_ids)
             + more
+        )
+    if count := conservation.outcomes[OTHER_CONTRACT]:
+        warnings.append(
+            f"{count:,} unchanged inputs stand as another contract made them: "
+            "`pipeline-processing backfill run --stale=contract` makes them anew"
         )
     if published is not None and (count := published.counts.get("superseded")):
         warnings.append(f"not visible to readers, as a run that was planned later has published them: {count} parts")

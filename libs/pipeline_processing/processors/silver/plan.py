@@ -12,7 +12,7 @@ from etl_core.spool import SortedSpool
 from pipeline_processing.model import Item
 from pipeline_processing.packing import Packer
 from pipeline_processing.processors.silver.item import NAME, SilverPack, SourceFile
-from pipeline_processing.unchanged import Unchanged
+from pipeline_processing.unchanged import OTHER_CONTRACT, Unchanged
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from etl_core.objects import ObjectStore
     from pipeline_processing.tables.ledger import Record
 
-Reason = Literal["unchanged", "not selected", "up to date"]
+Reason = Literal["unchanged", "unchanged, of another contract", "not selected", "up to date"]
 """Why a file is left alone.
 
 *unchanged*: this version of it is published; *up to date*: by today's contract and code, too.
@@ -44,11 +44,18 @@ class Select(Protocol):
         ...
 
 
-def incremental(found: Found) -> Reason | None:
-    """Leave alone what is published in this very version, whatever contract or code it was published with."""
-    if found.published is not None and found.published.source_version == found.file.version:
-        return "unchanged"
-    return None
+def incremental(contract_fingerprint: str) -> Select:
+    """Leave alone what is published in this very version, whatever contract or code it was published with.
+
+    What another contract than that of the fingerprint has published is told apart: a backfill makes it anew.
+    """
+
+    def select(found: Found) -> Reason | None:
+        if found.published is None or found.published.source_version != found.file.version:
+            return None
+        return "unchanged" if found.published.contract_fingerprint == contract_fingerprint else OTHER_CONTRACT
+
+    return select
 
 
 def everything(found: Found) -> Reason | None:
