@@ -141,9 +141,9 @@ def _warnings(conservation: Conservation, published: Published | None) -> list[s
             + ", ".join(conservation.stray_ids)
             + more
         )
-    if count := conservation.outcomes[OTHER_CONTRACT]:
+    if behind := conservation.outcomes[OTHER_CONTRACT]:
         warnings.append(
-            f"{count:,} unchanged inputs stand as another contract made them: "
+            f"{behind:,} unchanged inputs stand as another contract made them: "
             "`pipeline-processing backfill run --stale=contract` makes them anew"
         )
     if published is not None and (count := published.counts.get("superseded")):
