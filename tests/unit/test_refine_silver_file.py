@@ -69,6 +69,18 @@ def test_too_many_partitions_are_refused(tmp_path: Path) -> None:
         written(tmp_path, staged(tmp_path, pl.DataFrame({"n": range(257)})), partition_by=("n",))
 
 
+@pytest.mark.parametrize(
+    ("value", "is_fine"), [("a" * 690, True), ("é" * 110, True), ("a" * 701, False), ("é" * 120, False)]
+)
+def test_a_partition_that_no_key_has_room_for_is_refused(tmp_path: Path, value: str, is_fine: bool) -> None:  # noqa: FBT001 - a case
+    staging = staged(tmp_path, pl.DataFrame({"s": ["b", value]}))
+    if is_fine:
+        assert 2 == len(written(tmp_path, staging, partition_by=("s",)))
+    else:
+        with pytest.raises(InvalidData, match="a value of s is too long for a partition's folder"):
+            written(tmp_path, staging, partition_by=("s",))
+
+
 def test_as_many_partitions_as_may_be_are_one_file_each(tmp_path: Path) -> None:
     """More than Polars holds open at once: each has rows at the beginning and at the end."""
     frame = pl.DataFrame({"n": [None, *range(255)] * 40}).with_columns(m=pl.int_range(pl.len()))

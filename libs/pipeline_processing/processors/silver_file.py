@@ -10,6 +10,7 @@ import orjson
 import polars as pl
 
 from etl_core.errors import InvalidData
+from pipeline_processing.tables import partition_path
 from pipeline_processing.tables.stats import ROW_GROUP, described
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ COMPRESSION_LEVEL: Final = 1
 """Level 3 saves 3 % of a file and costs a third more to write it."""
 MAX_PARTITIONS: Final = 256
 """Partitions that one source file may fall into: each is a file, and each `OPEN_PARTITIONS` are a pass."""
+FOLDER_LIMIT: Final = 700
+"""Bytes of a partition's folders, escaped: a key of S3 has 1024, and the table's root and the file's name in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,9 @@ def _write_split(
     partitions = rows.select(split_by).unique().head(MAX_PARTITIONS + 1).collect(engine="streaming").sort(split_by)
     if partitions.height > MAX_PARTITIONS:
         raise InvalidData(f"its rows fall into more than {MAX_PARTITIONS} partitions by {', '.join(split_by)}")
+    told = partitions.select(pl.all().cast(pl.String)).iter_rows(named=True)
+    if any(len(partition_path(values, split_by)) > FOLDER_LIMIT for values in told):
+        raise InvalidData(f"a value of {', '.join(split_by)} is too long for a partition's folder")
     found: dict[str, dict[str, str | None]] = {}
 
     def name_of(arguments: FileProviderArgs) -> str:
