@@ -8,7 +8,9 @@ import pytest
 from contract_documents import column, document
 from etl_core.errors import ConfigError
 from pipeline_processing.cli.contracts import main
+from pipeline_processing.cli.main import main as cli
 from pipeline_processing.contracts.document import parse
+from pipeline_processing.contracts.infer import TOTALS
 from pipeline_processing.contracts.load import load
 
 OFFICERS = Path(__file__).parents[2] / "contracts" / "officers.odcs.yaml"
@@ -34,7 +36,7 @@ def test_lint_tells_faults_and_warnings_of_every_file(
 
     lines = capsys.readouterr().out.splitlines()
     assert f"{contract}: warning: schema.people: it has no primary key" in lines[0]
-    assert f"{contract}: people 1.0.0 can be used (1 warnings)" == lines[1]
+    assert f"{contract}: people 1.0.0 can be used (1 warning)" == lines[1]
     assert f"{bad}: fault: schema.people.properties.a.logicalType" in lines[2]
     assert f"{worse}: fault: line 2, column 1" in lines[-1]
 
@@ -114,6 +116,31 @@ def test_infer_gives_one_document_on_demand(capsys: pytest.CaptureFixture[str]) 
     main(["infer", str(SAMPLE), "--dataset", "staff", "--json"])
 
     assert "staff" == orjson.loads(capsys.readouterr().out)["schema"][0]["name"]
+
+
+@pytest.mark.parametrize("last", ["Total,,7", "  GRAND TOTALS", '"Total"'])
+def test_infer_notices_a_totals_line_whatever_its_fields(
+    last: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sample, contract = tmp_path / "pay.csv", tmp_path / "pay.odcs.yaml"
+    sample.write_text(f"id,name,pay\nA1,Ann,3\nA2,Bob,4\n{last}\n")
+    assert 0 == main(["infer", str(sample), "--output", str(contract)])
+    written = load(contract)
+    assert (TOTALS, None, None) == (written.format.totals, written.format.kind, written.format.delimiter)
+    assert ["id"] == list(written.primary_key)
+    assert ["id", "name", "pay"] == [column.name for column in written.columns if column.required]
+    assert 0 == cli(["validate", str(sample), "--contract", str(contract)])
+    assert "1 totals line skipped" in capsys.readouterr().out
+
+
+def test_infer_says_of_the_format_only_what_is_odd(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in (("a.csv", "a;b\n1;2\n"), ("b.ndjson", '{"a": "Total of all", "b": 1}\n{"a": "x", "b": 2}\n')):
+        (tmp_path / name).write_text(text)
+        main(["infer", str(tmp_path / name)])
+    first, second = capsys.readouterr().out.split("# A first contract")[1:]
+    assert "delimiter: ;" in first
+    assert "kind: csv" not in first
+    assert "format" not in second
 
 
 def test_infer_overwrites_nothing_unless_forced(contract: Path) -> None:

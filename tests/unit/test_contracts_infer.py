@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_core.errors import InvalidData
-from pipeline_processing.contracts.infer import SAMPLE_BATCHES, infer
+from pipeline_processing.contracts.infer import SAMPLE_BATCHES, TOTALS, infer
 from pipeline_processing.contracts.load import load
 from pipeline_processing.contracts.model import Column, Step
 
@@ -26,6 +26,9 @@ def _inferred(*, rows: int = 1, **columns: list[str | None]) -> dict[str, Column
         (["1.5", "2", "-.5"], "number", Step("number")),
         (["$1,200.50", "(300)", "4"], "number", Step("money")),
         (["Y", "N", "y"], "boolean", Step("boolean")),
+        (["Y", "no", "Yes", None], "boolean", Step("boolean")),
+        (["true"], "boolean", Step("boolean")),
+        (["Y", "N"] * 100 + ["?"], "boolean", Step("boolean")),
         (["2016-01-31", "1999-12-01"], "date", Step("date", {"formats": ["%Y-%m-%d"]})),
         (["01/31/2016", "12/25/1999"], "date", Step("date", {"formats": ["%m/%d/%Y"]})),
         (["31/01/2016", "25/12/1999"], "date", Step("date", {"formats": ["%d/%m/%Y"]})),
@@ -50,7 +53,9 @@ def test_a_day_that_may_be_a_month_is_remarked() -> None:
     assert "" == _inferred(x=["01/02/2016", "03/25/2016"])["x"].description
 
 
-@pytest.mark.parametrize("values", [["00123", "00456"], ["A1", "B2"], ["1.2.3"], [None], [""], ["12:30"]])
+@pytest.mark.parametrize(
+    "values", [["00123", "00456"], ["A1", "B2"], ["Y", "Y"], ["T", "F", "K"], ["1.2.3"], [None], [""], ["12:30"]]
+)
 def test_what_is_no_number_stays_text(values: list[str | None]) -> None:
     assert "string" == _inferred(x=values)["x"].logical_type
 
@@ -74,6 +79,43 @@ def test_few_values_are_listed_and_unlike_spellings_are_made_one() -> None:
 
     assert ("BLACK", "WHITE") == column.enum
     assert (Step("upper"),) == column.normalise
+
+
+def test_what_is_rare_is_not_allowed_but_told() -> None:
+    frame = pl.DataFrame({"unit": ["north"] * 150 + ["south"] * 150 + ["nroth", "b\u2028ad: #"]})
+    text = infer([frame], dataset="x")
+
+    assert ("north", "south") == load(text).column("unit").enum
+    assert r"# unit: too rare to be listed as allowed (with their rows): 'b\u2028ad: #' (1), 'nroth' (1)" in text
+
+
+def test_a_column_of_much_that_is_rare_has_no_list_of_values() -> None:
+    assert () == _inferred(x=["a", "b"] * 50 + [f"c{n}" for n in range(20)])["x"].enum
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("pay_no", ["1", "2", "3"]),
+        ("amount_no", ["$1.00", "$2.00", "$3.00"]),
+        ("share_no", ["1.5", "2.5", "3.5"]),
+        ("ssn", ["123-45-6789", "123-45-6780", "123-45-6781"]),
+        ("hired", ["2001-02-03", "2001-02-04", "2001-02-05"]),
+    ],
+)
+def test_an_amount_a_day_or_what_is_personal_is_no_key(name: str, values: list[str | None]) -> None:
+    assert [None] == [column.primary_key_position for column in _inferred(**{name: values}).values()]
+
+
+def test_a_last_row_that_looks_like_a_total_is_left_out_and_named_in_the_format() -> None:
+    frame = pl.DataFrame({"id": ["1", "2", None], "name": ["Ann", "Bob", "Grand Total"], "pay": ["3", "4", "7"]})
+    text = infer([frame], dataset="x")
+    contract = load(text)
+
+    assert (TOTALS, ("id",)) == (contract.format.totals, contract.primary_key)
+    assert "# The last row looks like a total" in text
+    for other in (frame.reverse(), frame.with_columns(name=pl.lit("Totality"))):
+        assert None is load(infer([other], dataset="x")).format.totals
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -13,15 +14,19 @@ from etl_core.errors import ConfigError
 from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.exits import DONE, PARTLY, USAGE
 from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
+from pipeline_processing.readers import ROW
 from pipeline_processing.reports.text import printable
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    import polars as pl
 
     from pipeline_processing.contracts.diff import Change
     from pipeline_processing.contracts.faults import Fault
     from pipeline_processing.contracts.model import Contract
+    from pipeline_processing.readers import Reject, Rows
 
 _PROG: Final = "pipeline-processing contracts"
 
@@ -102,7 +107,11 @@ def _tell(name: str, contracts: Sequence[Contract], faults: Sequence[Fault], war
             print(f"{printable(name)}: {kind}: {printable(str(one))}")
     if not faults:
         datasets = ", ".join(f"{contract.dataset} {contract.version}" for contract in contracts)
-        print(f"{printable(name)}: {printable(datasets)} can be used ({len(warnings)} warnings)")
+        print(f"{printable(name)}: {printable(datasets)} can be used ({_counted(len(warnings), 'warning')})")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -167,10 +176,11 @@ def _infer(options: argparse.Namespace) -> int:
     if not options.file.is_file():
         raise ConfigError("there is no such file", where=str(options.file), way_out="give the path of a sample")
     with open_file(options.file) as rows:
-        kind, delimiter, encoding = rows.dialect.kind, rows.dialect.delimiter, rows.dialect.encoding
-        said = {"kind": kind, "delimiter": delimiter if kind == "csv" else None, "encoding": _odd(encoding)}
+        # What is not odd is not said: it would only refuse a file that is written otherwise.
+        delimiter = rows.dialect.delimiter if rows.dialect.delimiter != "," else None
+        said = {"delimiter": delimiter, "encoding": _odd(rows.dialect.encoding)}
         text = infer(
-            (batch.frame for batch in rows),
+            _frames(rows),
             dataset=options.dataset or options.file.name.partition(".")[0],
             source_format={name: value for name, value in said.items() if value},
         )
@@ -185,6 +195,26 @@ def _infer(options: argparse.Namespace) -> int:
     else:
         sys.stdout.write(text)
     return DONE
+
+
+def _frames(rows: Rows) -> Iterator[pl.DataFrame]:
+    """Yield the rows; a totals line at the end that is no row, as it often has fewer fields, as one of a cell."""
+    import polars as pl  # noqa: PLC0415 - the engine takes half a second
+
+    from pipeline_processing.contracts.infer import TOTALS  # noqa: PLC0415 - see above
+
+    last_row = 0
+    last: Reject | None = None
+    for batch in rows:
+        if batch.frame.height:
+            yield batch.frame
+            last_row = int(batch.frame[ROW][-1])
+        last = batch.rejects[-1] if batch.rejects else last
+    if last is None or last.row < last_row or last.reason != "ragged":
+        return
+    text = last.raw.decode(rows.dialect.encoding or "utf-8", "replace").lstrip(f"{rows.dialect.delimiter or ','} '\"")
+    if re.match(TOTALS, text):
+        yield pl.DataFrame({rows.header[0]: [text]})
 
 
 def _odd(encoding: str | None) -> str | None:

@@ -18,6 +18,10 @@ _MISFITS: Final = 0.01
 _FEW: Final = 5
 """A sample holds faults too, and the contract is there to find them: this share of the values may not fit their type,
 and one of a few."""
+_RARE: Final = 0.01
+"""A value in a smaller share of the rows, or in one, is not taken for an allowed one."""
+_MOST_RARE: Final = 0.05
+"""Where such values have more of the rows together, the column is not one of a few values."""
 MOST_VALUES: Final = 20
 FEWEST_ROWS: Final = 50
 _INTEGER: Final = r"^[-+]?(0|[1-9][0-9]{0,17})(\.0+)?$"
@@ -25,12 +29,10 @@ _NUMBER: Final = r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
 _LEADING_ZERO: Final = r"^[-+]?0[0-9]"
 _MONEY: Final = r"^\(?[-+]?\s*[$\u20ac\u00a3]?\s*[0-9]{1,3}(,?[0-9]{3})*(\.[0-9]+)?\)?$"
 _SIGNS_OF_MONEY: Final = r"[$\u20ac\u00a3(]|[0-9],[0-9]{3}"
-_BOOLEANS: Final = (
-    frozenset({"y", "n"}),
-    frozenset({"yes", "no"}),
-    frozenset({"true", "false"}),
-    frozenset({"t", "f"}),
-)
+_TRUE: Final = ("y", "yes", "t", "true")
+_FALSE: Final = ("n", "no", "f", "false")
+_WORDS: Final = ("yes", "no", "true", "false")
+"""One of these says alone that its column is of truth values; one of their letters does not."""
 _DATES: Final = (
     "%Y-%m-%d",
     "%m/%d/%Y",
@@ -69,6 +71,8 @@ class Guess:
     logical_type: LogicalType
     normalise: Sequence[Json] = ()
     values: Sequence[str] = ()
+    rare: Sequence[tuple[str, int]] = ()
+    """What it takes besides, too seldom to be one of ``values``, with the rows of each."""
     physical_type: str | None = None
     remarks: Sequence[str] = field(default_factory=tuple)
 
@@ -79,8 +83,7 @@ def guess(name: str, texts: pl.Series) -> Guess:
     values = values.filter(values != "")
     if values.is_empty():
         return Guess("string", remarks=("no value in the sample",))
-    folded = frozenset(values.str.to_lowercase().unique().head(5).to_list())
-    if any(folded == pair for pair in _BOOLEANS):
+    if _is_truth(values.str.to_lowercase()):
         return Guess("boolean", ("boolean",))
     return _number(values) or _moment(values) or _text(name, texts, values)
 
@@ -103,6 +106,15 @@ def _fit(values: pl.Series, share: float) -> bool:
     """Say whether enough of the values fit, where ``share`` of them do."""
     misfits = round((1 - share) * len(values))
     return misfits <= max(1 if len(values) >= _FEW else 0, int(_MISFITS * len(values)))
+
+
+def _is_truth(values: pl.Series) -> bool:
+    """Say whether texts in small letters are truth values, however they are mixed."""
+    said = values.is_in([*_TRUE, *_FALSE])
+    if not _fit(values, float(said.mean() or 0)):  # type: ignore[arg-type] # of Booleans it is a float
+        return False
+    distinct = set(values.filter(said).unique())
+    return not distinct.isdisjoint(_WORDS) or not (distinct.isdisjoint(_TRUE) or distinct.isdisjoint(_FALSE))
 
 
 def _number(values: pl.Series) -> Guess | None:
@@ -166,10 +178,22 @@ def _text(name: str, texts: pl.Series, values: pl.Series) -> Guess:
     if name.rpartition("_")[2] == "state" and _fit(values, _share(values, r"^[A-Za-z]{2}$")):
         return Guess("string", (*steps, "us_state"))
     if classification(name, texts) is None and len(values) >= FEWEST_ROWS:
-        distinct = values.unique()
-        if distinct.str.to_uppercase().n_unique() < len(distinct):
-            distinct = distinct.str.to_uppercase().unique()
-            steps.append("upper")
-        if len(distinct) <= min(MOST_VALUES, len(values) // 10):
-            return Guess("string", steps, values=sorted(distinct.to_list()))
-    return Guess("string", [step for step in steps if step != "upper"])
+        upper = values.str.to_uppercase()
+        is_mixed = upper.n_unique() < values.n_unique()
+        few, rare = _few(upper if is_mixed else values)
+        if few:
+            return Guess("string", [*steps, "upper"] if is_mixed else steps, values=few, rare=rare)
+    return Guess("string", steps)
+
+
+def _few(values: pl.Series) -> tuple[list[str], list[tuple[str, int]]]:
+    """Return the few values that a column takes, and those that it takes so seldom that they may be slips.
+
+    None where it takes many, or where what is seldom is much.
+    """
+    counts = values.value_counts(name="rows", sort=True)
+    seldom = (pl.col("rows") == 1) | (pl.col("rows") < _RARE * len(values))
+    often, rare = counts.filter(~seldom), counts.filter(seldom)
+    if len(often) > min(MOST_VALUES, len(values) // 10) or rare["rows"].sum() > _MOST_RARE * len(values):
+        return [], []
+    return sorted(often.to_series().to_list()), sorted(rare.rows(), key=lambda one: (-one[1], one[0]))

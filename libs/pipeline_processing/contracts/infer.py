@@ -21,6 +21,13 @@ SAMPLE_ROWS: Final = 100_000
 SAMPLE_BATCHES: Final = 8
 """Batches looked at, whichever bound is met first: a batch is bounded in bytes, so the sample is."""
 _KEY: Final = re.compile(r"(^|_)(id|key|no|num|number|code|badge|star|uuid)$")
+_KEYED: Final = frozenset({"string", "integer"})
+"""Types that a key may have: not an amount, a share, a date."""
+TOTALS: Final = r"(?i)^\s*(grand\s+)?totals?\b"
+"""What the first cell of a totals line is like."""
+_TOLD: Final = 10
+_LONGEST: Final = 40
+"""Rare values that a comment tells of a column, and characters of one."""
 _HEADER: Final = (
     "# A first contract, made from a sample: read it, mend it, and try it with `pipeline-processing validate`.\n"
 )
@@ -29,20 +36,22 @@ _HEADER: Final = (
 def infer(batches: Iterable[pl.DataFrame], *, dataset: str, source_format: Mapping[str, Json] | None = None) -> str:
     """Return the YAML of a first contract for files like the one whose rows ``batches`` are, as String columns.
 
-    Columns that begin with ``_`` are the reader's. No value of a column that seems personal is in it. InvalidData for a
-    sample without rows.
+    Columns that begin with ``_`` are the reader's. No value of a column that seems personal is in it. A last row that
+    looks like a total is left out, and the contract says so: only of a sample that was read to its end is it known.
+    InvalidData for a sample without rows.
     """
-    sample = _sample(batches)
+    sample, has_totals = _sample(batches)
     table = _identifier(dataset) or "dataset"
     names = _names(sample.columns)
     guesses = {header: guess(name, sample[header]) for header, name in names.items()}
-    key = _key(sample, names)
+    key = _key(sample, names, guesses)
     properties = [
         _property(header, name, guesses[header], sample[header], is_key=header == key) for header, name in names.items()
     ]
     described: dict[str, Json] = {"name": table, "physicalType": "file", "properties": properties}
-    if source_format:
-        described["customProperties"] = [{"property": "format", "value": dict(source_format)}]
+    form = {**(source_format or {}), **({"totals": TOTALS} if has_totals else {})}
+    if form:
+        described["customProperties"] = [{"property": "format", "value": form}]
     document = {
         "apiVersion": "v3.1.0",
         "kind": "DataContract",
@@ -51,19 +60,42 @@ def infer(batches: Iterable[pl.DataFrame], *, dataset: str, source_format: Mappi
         "status": "draft",
         "schema": [described],
     }
-    return _HEADER + dump(document)
+    comments = [_on_rare(name, guesses[header], sample[header]) for header, name in names.items()]
+    if has_totals:
+        comments.insert(0, "# The last row looks like a total: `format.totals` leaves such rows out.\n")
+    return "".join((_HEADER, *comments, dump(document)))
 
 
-def _sample(batches: Iterable[pl.DataFrame]) -> pl.DataFrame:
+def _on_rare(name: str, found: Guess, texts: pl.Series) -> str:
+    """Return a comment on the values that are not among the allowed ones, for they are rare; none of a personal one."""
+    if not found.rare or classification(name, texts):
+        return ""
+    told = ", ".join(f"{value[:_LONGEST]!r} ({rows})" for value, rows in found.rare[:_TOLD])
+    more = f" and {len(found.rare) - _TOLD} more" if len(found.rare) > _TOLD else ""
+    return f"# {name}: too rare to be listed as allowed (with their rows): {told}{more}\n"
+
+
+def _sample(batches: Iterable[pl.DataFrame]) -> tuple[pl.DataFrame, bool]:
+    """Return the sample without a totals line at its end, and whether there was one."""
     taken: list[pl.DataFrame] = []
+    is_whole = True
     for batch in batches:
         taken.append(batch)
         if len(taken) == SAMPLE_BATCHES or sum(frame.height for frame in taken) >= SAMPLE_ROWS:
+            is_whole = False
             break
-    if not any(frame.height for frame in taken):
+    whole = pl.concat(taken, how="diagonal").head(SAMPLE_ROWS) if taken else pl.DataFrame()
+    sample = whole.select(pl.col(name).cast(pl.String) for name in whole.columns if not name.startswith("_"))
+    has_totals = is_whole and _is_total(sample)
+    if whole.height <= has_totals:
         raise InvalidData("a contract can not be inferred from a sample without rows")
-    whole = pl.concat(taken, how="diagonal").head(SAMPLE_ROWS)
-    return whole.select(pl.col(name).cast(pl.String) for name in whole.columns if not name.startswith("_"))
+    return sample.head(sample.height - has_totals), has_totals
+
+
+def _is_total(sample: pl.DataFrame) -> bool:
+    last = sample.tail(1).rows()
+    first = next((cell for cell in last[0] if cell and cell.strip()), "") if last else ""
+    return re.match(TOTALS, first) is not None
 
 
 def _identifier(text: str) -> str:
@@ -85,12 +117,18 @@ def _names(headers: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _key(sample: pl.DataFrame, names: Mapping[str, str]) -> str | None:
-    """Return the first column that tells all rows apart: one that is named like a key before the others."""
+def _key(sample: pl.DataFrame, names: Mapping[str, str], guesses: Mapping[str, Guess]) -> str | None:
+    """Return the first column that tells all rows apart: one that is named like a key before the others.
+
+    Not one that may be personal, nor an amount: that it tells rows apart is chance.
+    """
     apart = [
         header
         for header in names
-        if sample[header].null_count() == 0 and sample[header].n_unique() == sample.height and sample.height > 1
+        if guesses[header].logical_type in _KEYED
+        and classification(names[header], sample[header]) is None
+        and sample[header].null_count() == 0
+        and sample[header].n_unique() == sample.height > 1
     ]
     named = [header for header in apart if _KEY.search(names[header])]
     return next(iter(named or apart[:1]), None)
