@@ -231,7 +231,9 @@ async def test_of_two_optimizes_at_once_each_merges_what_the_other_left_alone(wo
     assert Optimized(2, 1, 1) == await optimize(world.table, files)
     assert [Optimized(2, 1, 0)] == others
     assert rows == await world.rows()
-    assert 2 == len((await world.table.snapshot()).files)
+    live = {*(await world.table.snapshot()).files}
+    there = {info.key.removeprefix(ROOT) async for info in world.store.list(ROOT) if info.key.endswith(".parquet")}
+    assert (2, {file.path for file in (*large, *small)}) == (len(live), there - live)
 
 
 async def test_optimizes_of_the_same_files_at_once_merge_them_once(world: World) -> None:

@@ -11,7 +11,7 @@ from etl_core.objects.memory import MemoryBuckets, MemoryStore
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_processing.tables import Snapshot, partition_path
 from pipeline_processing.tables.delta import DeltaTable
-from pipeline_processing.tables.log import key_of
+from pipeline_processing.tables.log import State, key_of
 from pipeline_processing.tables.schema import from_json, has_naive_timestamps, merged, schema_of, to_json
 from tables_world import adding, numbers, written
 
@@ -105,6 +105,14 @@ async def test_a_checkpoint_of_several_parts_is_refused_and_not_overlooked(
     await store.put("t/_delta_log/_last_checkpoint", orjson.dumps({"version": 2, "size": 9, "parts": 2}))
     with pytest.raises(ConfigError, match="a checkpoint of several parts"):
         await opened(store).snapshot()
+
+
+def test_files_that_a_checkpoint_names_before_their_table_come_in_the_order_of_its_columns_too() -> None:
+    added = {"path": "a=1/b=2/c=3/f.parquet", "partitionValues": {"c": "3", "a": "1", "b": "2"}, "size": 5}
+    state = State()
+    state.apply([{"add": added}])
+    state.apply([{"metaData": {"schemaString": '{"fields":[]}', "partitionColumns": ["a", "b", "c"]}}])
+    assert [("a", "1"), ("b", "2"), ("c", "3")] == list(state.files["a=1/b=2/c=3/f.parquet"].partition.items())
 
 
 async def test_a_snapshot_does_not_change_when_the_table_does(store: MemoryStore, table: DeltaTable) -> None:

@@ -41,17 +41,15 @@ async def optimize(table: Table, files: FileRewriter, *, target: int = TARGET) -
     """Merge small files of one partition up to ``target`` bytes each, one commit a merged file; rows stay as they are.
 
     Safe at any time, also beside another one: a group of which somebody takes a file meanwhile is left for the next
-    time, and what was written for it is an orphan for the vacuum.
+    time. If that was while it was written, what was written is an orphan for the vacuum.
     """
     snapshot = await table.snapshot()
     before = after = left = 0
     for group in groups(snapshot, target):
-        merged = await files.merged(group, partition_by=snapshot.partition_by)
-        if await _swapped(table, group, merged):
+        if await _merged(table, files, group):
             before, after = before + len(group), after + 1
         else:
             left += 1
-            log.info("table.group_left", table=table.uri, files=len(group), orphan=merged.path)
     log.info("table.optimized", table=table.uri, before=before, after=after, left=left)
     return Optimized(before, after, left)
 
@@ -77,8 +75,11 @@ def _packed(files: Iterable[DataFile], target: int) -> list[list[DataFile]]:
     return packs
 
 
-async def _swapped(table: Table, group: Sequence[DataFile], merged: DataFile) -> bool:
-    """Put ``merged`` in the place of ``group``; False where one of its files is not there any more, or is another."""
+async def _merged(table: Table, files: FileRewriter, group: Sequence[DataFile]) -> bool:
+    """Put one file in the place of ``group``; False where one of its files is not there any more, or is another."""
+    if not _stands(group, snapshot := await table.snapshot()):
+        return False
+    merged = await files.merged(group, partition_by=snapshot.partition_by)
 
     def decide(snapshot: Snapshot) -> Edit | None:
         if not _stands(group, snapshot):
@@ -89,6 +90,7 @@ async def _swapped(table: Table, group: Sequence[DataFile], merged: DataFile) ->
         # Another optimize may take the number before: then it has merged something, and this group has its next turn.
         if (await table.commit(Change(APP, snapshot.applied.get(APP, 0) + 1, decide))).changed:
             return True
+    log.info("table.group_left", table=table.uri, files=len(group), orphan=merged.path)
     return False
 
 
