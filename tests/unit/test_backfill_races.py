@@ -195,3 +195,31 @@ async def test_a_gather_of_a_backfill_may_die_at_any_write_and_is_repeated_to_th
         await trial.publish(race.second)
         await trial.check()
     assert at > 4
+
+
+async def test_a_late_gather_that_falls_into_the_rollback_of_its_run_leaves_nothing_of_it(tmp_path: Path) -> None:
+    """The file with a rejected row comes late: the quarantine knows nothing of the run when it is looked at."""
+    world = BackfillWorld(tmp_path)
+    await world.put("10/a.csv", (1, "north", "Ann"))
+    await world.put("20/b.csv", (3, "west", "Cyd"))
+    await world.live("live-1")
+    await world.put("20/b.csv", (3, "west", "Cyd"), ("x", "east", "Zoe"))
+    planned = await Planned.of(world, Backfill(world.services().settings), "backfill-1", "--all", "--force")
+    await planned.work("10")
+    await planned.gather()
+    await planned.work("20")
+    for at in itertools.count():
+        other = world.copy()
+
+        async def undo(world: BackfillWorld = other) -> None:
+            await take_back("backfill-1", world.destination, world.services(), is_dry_run=False)
+
+        silver = Meanwhile(other.buckets, "silver", at, undo)
+        with suppress(ConfigError):
+            await planned.elsewhere(other, silver).gather()
+        if silver.requests <= at:
+            break
+        runs = [{run for (run,) in await other.rows(which, ("run_id",))} for which in ("files", "profiles")]
+        assert [{"live-1"}, {"live-1"}] == runs
+        assert ([], [(1, "north"), (3, "west")]) == (await other.rows("quarantine", ("line",)), await other.rows())
+    assert at

@@ -206,7 +206,7 @@ async def test_a_late_gather_of_a_rolled_back_run_commits_nothing_to_any_table(w
     world.contract(UPPER)
     await world.put("20/b.csv", (3, "west", "Cyd"), ("x", "east", "Zoe"))
     planned = await Planned.of(world, Backfill(world.services().settings), "backfill-1", "--stale")
-    await planned.work(at_most=1)
+    await planned.work("10")
     assert (await planned.gather()).changed
     await take_back("backfill-1", world.destination, world.services(), is_dry_run=False)
     await planned.work()

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from pipeline_processing.tables import Snapshot, TableSchema
     from pipeline_processing.tables.publishing import Publication
 
-BESIDE: Final = ("quarantine", "files", "profiles")
-"""Tables that a run publishes to beside the dataset's own. What people decided about rows is theirs, not the run's."""
 RUNS_BACK: Final = 50
 """Runs in whose profiles an agency's last one is looked for."""
 ROW_COUNTS: Final = ("rows_in", "rows_out", "quarantined", "deduplicated")
@@ -72,6 +70,8 @@ PROFILES_COLUMNS: Final = pl.Schema(
 FILES: Final = schema_of(FILES_COLUMNS)
 PROFILES: Final = schema_of(PROFILES_COLUMNS)
 QUARANTINE: Final = schema_of(QUARANTINE_COLUMNS)
+BESIDE: Final = {"quarantine": QUARANTINE, "files": FILES, "profiles": PROFILES}
+"""Tables that a run publishes to beside the dataset's own. What people decided about rows is theirs, not the run's."""
 
 
 def silver_schema(contract: Contract) -> TableSchema:

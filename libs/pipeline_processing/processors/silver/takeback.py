@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from etl_core.errors import ConfigError
 from pipeline_processing.processors.silver.care import rewriter_of
 from pipeline_processing.processors.silver.dataset_tables import BESIDE
+from pipeline_processing.tables import Change, Edit
 from pipeline_processing.tables.publication import RewritesNeeded, origins_of, rollback_app_of
 from pipeline_processing.tables.publishing import app_of
 from pipeline_processing.tables.rollback import check_there, effect_of, rollback, undo
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from pipeline_processing.model import Json
     from pipeline_processing.processors.silver.item import Destination
     from pipeline_processing.service_handler import ServiceHandler
-    from pipeline_processing.tables import DataFile, Table
+    from pipeline_processing.tables import DataFile, Snapshot, Table, TableSchema
+
+_NOTHING: Final = 0
+"""Version of the rollback of a table that had nothing of the run."""
 
 State = Literal["rolled back", "to be rolled back", "rolled back before", "nothing of this run"]
 
@@ -63,7 +67,8 @@ async def take_back(
         return list(looked.values())
     done: list[TakenBack] = []
     for which, found in looked.items():
-        if found.state != "to be rolled back":
+        is_closed = found.state == "nothing of this run" and await _close(tables[which], run, BESIDE.get(which))
+        if is_closed or found.state == "rolled back before":
             done.append(found)
             continue
         try:
@@ -72,6 +77,20 @@ async def take_back(
             raise _halfway(error, done) from error
         done.append(replace(found, state="rolled back" if committed.changed else "rolled back before"))
     return done
+
+
+async def _close(table: Table, run: str, schema: TableSchema | None) -> bool:
+    """Keep a gather that is at work from committing to a table that has nothing of the run; False where it has by now.
+
+    A dataset's own table that does not exist has no columns yet, and can not be closed.
+    """
+
+    def decide(snapshot: Snapshot) -> Edit | None:
+        is_nothing = app_of(run) not in snapshot.applied and (snapshot.exists or schema is not None)
+        return Edit(note={"rolled back": run}) if is_nothing else None
+
+    await table.commit(Change(rollback_app_of(run), _NOTHING, decide, schema))
+    return app_of(run) not in (await table.snapshot()).applied
 
 
 def _halfway(error: ConfigError, done: Sequence[TakenBack]) -> ConfigError:
@@ -88,7 +107,7 @@ def _halfway(error: ConfigError, done: Sequence[TakenBack]) -> ConfigError:
 
 async def _look(table: Table, store: ObjectStore, run: str, which: str) -> TakenBack:
     snapshot = await table.snapshot()
-    if rollback_app_of(run) in snapshot.applied:
+    if snapshot.applied.get(rollback_app_of(run), _NOTHING) > _NOTHING:
         return TakenBack(table.uri, "rolled back before")
     if app_of(run) not in snapshot.applied:
         return TakenBack(table.uri, "nothing of this run")
