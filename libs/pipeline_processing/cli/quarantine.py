@@ -14,6 +14,7 @@ from pipeline_processing.arguments import Parser, typed_as
 from pipeline_processing.cli import quarantine_views as views
 from pipeline_processing.cli.exits import DONE, PARTLY, guarded
 from pipeline_processing.cli.terminal import print_json, print_table
+from pipeline_processing.cli.writing import check_target
 from pipeline_processing.jobs._options import count, with_run_options
 from pipeline_processing.jobs._tables import destination_of, with_table_options
 from pipeline_processing.jobs.release_quarantined import (
@@ -81,6 +82,9 @@ async def list_rows(options: argparse.Namespace, services: ServiceHandler) -> in
     for destination in await _destinations(options, services):
         with open_book(services, destination) as book:
             summaries.append(await views.summarise(book, destination.dataset, filter_of(options), is_all=options.all))
+            if (options.dataset or options.contract) and not summaries[-1].states:
+                contracts = await frozen_contracts(services.store(destination.bucket), destination)
+                await views.check_rules(book, options.rule, contracts.values())
     now = services.clock.now()
     if options.json:
         print_json({"datasets": [summary.as_json(now) for summary in summaries]})
@@ -92,12 +96,15 @@ async def list_rows(options: argparse.Namespace, services: ServiceHandler) -> in
 async def show(options: argparse.Namespace, services: ServiceHandler) -> int:
     """Print rows, without values of classified columns; or export them, whole."""
     destination = destination_of(options, services.settings)
+    check_target(options.export, where="--export")
     contracts = dict(await frozen_contracts(services.store(destination.bucket), destination))
     with open_book(services, destination) as book:
         if not await book.exists():
             raise ConfigError("there is no quarantine", where=book.uri, way_out="check --dataset, --silver-*, --format")
         limit = options.limit or (None if options.export else views.LIMIT)
         frames, total = await views.collect(book, filter_of(options), is_all=options.all, limit=limit)
+        if not total:
+            await views.check_rules(book, options.rule, contracts.values())
     if options.export is None:
         views.print_rows(frames, total, contracts, is_json=options.json)
         return DONE

@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from etl_core.errors import ConfigError
 from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
 from pipeline_processing.processors.silver.frozen_contracts import has_classified, shown_in
-from pipeline_processing.quarantine.book import COLUMNS
+from pipeline_processing.quarantine.book import COLUMNS, Filter, is_meant
+from pipeline_processing.quarantine.policy import row_rules
+from pipeline_processing.quarantine.schema import READER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import polars as pl
 
     from pipeline_processing.contracts.model import Contract
     from pipeline_processing.model import Json
-    from pipeline_processing.quarantine.book import Book, Filter
+    from pipeline_processing.quarantine.book import Book
 
 HIDDEN: Final = "(not shown)"
 LIMIT: Final = 20
@@ -129,6 +132,19 @@ async def collect(book: Book, wanted: Filter, *, is_all: bool, limit: int | None
         if rows.height and (limit is None or held < limit):
             frames.append(rows if limit is None else rows.head(limit - held))
     return frames, total
+
+
+async def check_rules(book: Book, asked: Sequence[str], contracts: Iterable[Contract]) -> None:
+    """ConfigError for a rule that no contract of the dataset has, and that no row in quarantine has failed."""
+    known = {name for contract in contracts for name in row_rules(contract)}
+    if asked:
+        async for frame in book.rows(Filter(), columns=LIGHT):
+            known |= {name for rules in frame["rules"] for name in rules}
+    for rule in asked:
+        if rule.partition(".")[0] != READER and not any(is_meant(name, [rule]) for name in known):
+            raise ConfigError(
+                f"no rule is called {rule!r}", where="--rule", way_out=f"known: {', '.join(sorted(known)) or 'none'}"
+            )
 
 
 def document_of(row: Mapping[str, Json], contract: Contract | None) -> dict[str, Json]:

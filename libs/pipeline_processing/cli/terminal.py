@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
+from etl_core.errors import ConfigError
 from pipeline_processing.reports.text import printable
 
 if TYPE_CHECKING:
@@ -49,8 +50,11 @@ def print_pairs(pairs: Mapping[str, object]) -> None:
 
 
 def confirmed(question: str, *, ask: Callable[[str], str] = input) -> bool:
-    """Ask on the terminal; anything but yes is no."""
-    return ask(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+    """Ask on the terminal; anything but yes is no. ConfigError where nobody is there to answer."""
+    try:
+        return ask(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+    except EOFError as error:
+        raise ConfigError("nobody answers", where=question, way_out="give --yes") from error
 
 
 def _text(cell: object) -> str:

@@ -13,6 +13,7 @@ from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.exits import DONE, FAILED, PARTLY
 from pipeline_processing.cli.local_file import LocalFile, page_of, refined
 from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
+from pipeline_processing.cli.writing import check_target, new_folder, write
 from pipeline_processing.contracts.load import load
 from pipeline_processing.reports import quality_text
 from pipeline_processing.reports.quality_page import render, render_unreadable
@@ -30,13 +31,15 @@ CODES: Final[Mapping[str, int]] = {"pass": DONE, "warn": PARTLY, "fail_file": FA
 def main(argv: Sequence[str]) -> int:
     """Check the file and say what was found; return an exit code by severity."""
     options = parser().parse_args(argv)
+    check_target(options.html, where="--html")
+    keep = new_folder(options.output, where="--output")
     contract = load(options.contract, dataset=options.dataset)
     file = LocalFile(options.file, contract, options.agency_id, _references(options.reference))
     try:
-        with refined(file, keep=_new_folder(options.output)) as result:
+        with refined(file, keep=keep) as result:
             page = page_of(file, result)
             if options.html:
-                options.html.write_text(render(page), encoding="utf-8")
+                write(options.html, render(page), where="--html")
             code = CODES[result.verdict.status]
             if options.json:
                 print_json({"file": str(options.file), "exit_code": code, **as_json(page, result)})
@@ -44,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
                 _print(page)
     except InvalidData as error:
         if options.html:
-            options.html.write_text(_unreadable(file, str(error)), encoding="utf-8")
+            write(options.html, _unreadable(file, str(error)), where="--html")
         if options.json:
             print_json({"file": str(options.file), "exit_code": FAILED, "verdict": "unreadable", "reason": str(error)})
             return FAILED
@@ -100,12 +103,6 @@ def _references(given: Sequence[str]) -> dict[str, pl.DataFrame]:
             ) from error
         found[name] = read
     return found
-
-
-def _new_folder(folder: Path | None) -> Path | None:
-    if folder is not None and folder.exists():
-        raise ConfigError(f"{folder} is there already", where="--output", way_out="name a new folder")
-    return folder
 
 
 def parser() -> Parser:

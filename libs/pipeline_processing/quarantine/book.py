@@ -51,7 +51,7 @@ class Filter:
 
     def has_file(self, source: str) -> bool:
         """Say whether rows of ``source`` may be meant."""
-        return not self.files or _is_meant(source, self.files)
+        return not self.files or is_meant(source, self.files)
 
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the rows that are meant, of one source."""
@@ -61,12 +61,13 @@ class Filter:
             rows = rows.filter(pl.col("quarantine_id").is_in(list(self.ids)))
         if self.rules:
             names = {name for rules in rows["rules"] for name in rules}
-            meant = [name for name in names if _is_meant(name, self.rules)]
+            meant = [name for name in names if is_meant(name, self.rules)]
             rows = rows.filter(pl.col("rules").list.eval(pl.element().is_in(meant)).list.any())
         return rows
 
 
-def _is_meant(name: str, patterns: Iterable[str]) -> bool:
+def is_meant(name: str, patterns: Iterable[str]) -> bool:
+    """Say whether one of the shell-style wildcards names ``name``."""
     return any(name == pattern or fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 

@@ -50,10 +50,15 @@ def for_release(contract: Contract, waived: Collection[str] = ()) -> Contract:
     return waive(rows, waived)
 
 
+def row_rules(contract: Contract) -> frozenset[str]:
+    """Return the names of the rules by which the contract may put a row into quarantine."""
+    names = {check.name for check in contract.checks if check.kind in ROW_KINDS}
+    return frozenset(names | ({DEDUPE} if contract.dedupe else set()))
+
+
 def check_waivable(contract: Contract, rules: Collection[str]) -> None:
     """ConfigError where one of ``rules`` can not be waived: a record that is no row has no values to publish."""
-    names = {check.name for check in contract.checks if check.kind in ROW_KINDS}
-    names |= {DEDUPE} if contract.dedupe else set()
+    names = row_rules(contract)
     for rule in sorted(rules):
         if rule.partition(".")[0] == READER and rule not in names:
             raise ConfigError(

@@ -189,6 +189,8 @@ async def _read_edited(where: str, services: ServiceHandler) -> list[dict[str, s
     if not where.startswith(_S3):
         return editing.read(Path(where))
     bucket, _, key = where.removeprefix(_S3).partition("/")
+    if not Path(key).name:
+        raise ConfigError(f"{where} names no object", where="--edited", way_out="write s3://bucket/key")
     with tempfile.TemporaryDirectory(prefix="edited-") as folder:
         path = Path(folder) / Path(key).name
         try:
