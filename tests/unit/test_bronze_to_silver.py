@@ -118,6 +118,11 @@ async def test_a_dry_run_writes_nothing_anywhere(world: SilverWorld, capsys: pyt
     assert before == [await world.content(bucket) for bucket in ("bronze", "silver", "control")]
 
 
+async def test_a_bucket_without_agencies_names_the_options_that_say_where_they_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"there is no agency \(.*--source-bucket and --source-prefix"):
+        await SilverWorld(tmp_path).run("r1", "--source-prefix", "nowhere/{agency_id}/")
+
+
 def test_a_wrong_set_of_arguments_is_told_all_at_once(tmp_path: Path) -> None:
     world = SilverWorld(tmp_path)
     settings = world.services().settings

@@ -15,7 +15,7 @@ from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.exits import DONE, PARTLY, USAGE
 from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
 from pipeline_processing.readers import ROW
-from pipeline_processing.reports.text import printable
+from pipeline_processing.reports.text import counted, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -107,11 +107,7 @@ def _tell(name: str, contracts: Sequence[Contract], faults: Sequence[Fault], war
             print(f"{printable(name)}: {kind}: {printable(str(one))}")
     if not faults:
         datasets = ", ".join(f"{contract.dataset} {contract.version}" for contract in contracts)
-        print(f"{printable(name)}: {printable(datasets)} can be used ({_counted(len(warnings), 'warning')})")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+        print(f"{printable(name)}: {printable(datasets)} can be used ({counted(len(warnings), 'warning')})")
 
 
 def _show(options: argparse.Namespace) -> int:

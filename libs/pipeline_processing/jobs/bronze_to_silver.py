@@ -148,12 +148,13 @@ class BronzeToSilver:
         return Maker(run_id, pin, destination, now.isoformat(), references, standing=holding)
 
     async def _agencies(self, spec: Mapping[str, Json], services: ServiceHandler) -> list[str]:
-        from pipeline_processing.processors.agencies import choose  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.processors.agencies import IN_A_BUCKET, choose  # noqa: PLC0415 - discovery stays light
         from pipeline_processing.processors.file_plan import agencies_in_bucket  # noqa: PLC0415 - the same
 
         source = services.store(spec["source_bucket"])
         found = {agency_id: "" async for agency_id in agencies_in_bucket(source, spec["source_prefix"])}
-        return choose(spec["agencies"], found, where=f"s3://{source.bucket}/{spec['source_prefix']}")
+        where = f"s3://{source.bucket}/{spec['source_prefix']}"
+        return choose(spec["agencies"], found, where=where, way_out=IN_A_BUCKET)
 
     async def _files(
         self, spec: Mapping[str, Json], services: ServiceHandler, agencies: Iterable[str]
@@ -269,7 +270,7 @@ def parser(name: str) -> Parser:
         allow_abbrev=False,
     )
     what = parser.add_argument_group("what")
-    what.add_argument("--contract", type=Path, metavar="FILE", help="the dataset's contract (ODCS v3.1 YAML)")
+    what.add_argument("--contract", type=Path, metavar="FILE", help="the dataset's contract (ODCS YAML, v3.0 to v3.2)")
     what.add_argument("--dataset", metavar="NAME", help="its name in the contract, or in PIPELINE_CONTRACTS_DIR")
     who = parser.add_argument_group("whose")
     who.add_argument("--agency-id", action="append", default=[], metavar="ID", help="repeatable, or comma-separated")

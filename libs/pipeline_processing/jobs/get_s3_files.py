@@ -126,7 +126,7 @@ class GetS3Files:
 
     async def _check(self, spec: Mapping[str, Json], services: ServiceHandler) -> list[str]:
         """Return the run's agencies after all that can be known to be wrong was looked at: nothing half-done."""
-        from pipeline_processing.processors.agencies import choose  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.processors.agencies import IN_A_BUCKET, choose  # noqa: PLC0415 - discovery stays light
 
         source = services.store(spec["source_bucket"])
         await _reach(source, services.store(spec["destination_bucket"]), spec["destination_prefix"])
@@ -141,7 +141,8 @@ class GetS3Files:
         from pipeline_processing.processors.file_plan import agencies_in_bucket  # noqa: PLC0415 - discovery stays light
 
         found = {agency_id: "" async for agency_id in agencies_in_bucket(source, spec["source_prefix"])}
-        return choose(wanted, found, where=f"s3://{source.bucket}/{spec['source_prefix']}")
+        where = f"s3://{source.bucket}/{spec['source_prefix']}"
+        return choose(wanted, found, where=where, way_out=IN_A_BUCKET)
 
     def _found(self, spec: Mapping[str, Json], services: ServiceHandler, agency_id: str) -> AsyncIterator[FileMapping]:
         from pipeline_processing.processors import file_plan  # noqa: PLC0415 - discovery stays light

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline_processing.arguments import Parser
 from pipeline_processing.jobs._tables import TableJob, as_json, care, with_table_options
+from pipeline_processing.reports.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,7 @@ async def work(options: argparse.Namespace, destination: Destination, services: 
     if options.json:
         return [as_json(done, is_dry_run=not options.yes)]
     what = "deleted" if options.yes else "would be deleted (--yes does it)"
-    return [f"{one.table}: {one.files:,} files {what}" for one in done]
+    return [f"{one.table}: {counted(one.files, 'file')} {what}" for one in done]
 
 
 def definition() -> Job:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError
 
@@ -11,15 +11,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def choose(wanted: Sequence[str], known: Mapping[str, str], *, where: str) -> list[str]:
+IN_A_BUCKET: Final = "nothing was read: --source-bucket and --source-prefix say where agencies' folders are"
+"""The way out where agencies are a bucket's folders, and there is none."""
+
+
+def choose(
+    wanted: Sequence[str], known: Mapping[str, str], *, where: str, way_out: str = "nothing was read: is it this one?"
+) -> list[str]:
     """Return the ``wanted`` agencies, or all that are ``known`` (id → name) where none is named, sorted.
 
-    ConfigError for those that are not known, each with what may have been meant, and where there is none at all.
+    ConfigError for those that are not known, each with what may have been meant, and, with ``way_out``, where there is
+    none at all.
     """
     if not known:
-        raise ConfigError(
-            "there is no agency", where=where, way_out="nothing was read: check that this is the right one"
-        )
+        raise ConfigError("there is no agency", where=where, way_out=way_out)
     unknown = [f"{agency_id!r} is unknown{_meant(agency_id, known)}" for agency_id in wanted if agency_id not in known]
     if unknown:
         raise ConfigError("; ".join(unknown), where="--agency-id", way_out=f"{len(known)} agencies are in {where}")

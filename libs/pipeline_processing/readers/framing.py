@@ -230,9 +230,8 @@ class _Walk:
             return self._reject(index, 1, "unclosed quote", f"not closed within {taken} lines")
         except csv.Error:
             if taken > 1:
-                return self._reject(
-                    index, 1, "unclosed quote", f"text follows the quote that closes it {taken - 1} lines below"
-                )
+                below = "1 line" if taken == 2 else f"{taken - 1} lines"  # noqa: PLR2004 - a line and its next
+                return self._reject(index, 1, "unclosed quote", f"text follows the quote that closes it {below} below")
             return self._reject(index, 1, "bad quote", "text follows a closing quote")
         return self._judge(index, taken, fields)
 

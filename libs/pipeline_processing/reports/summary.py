@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline_processing.reports import run_quality
 from pipeline_processing.reports.page import problems_elsewhere
-from pipeline_processing.reports.text import printable
+from pipeline_processing.reports.text import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,8 @@ def _lines(run: Run, report: Report | None, *, report_at: str | None) -> Iterato
         return
     yield f"{run.run_id}: {_verdict(report)} in {report.seconds:,.1f} s"
     total = report.total
-    if not total["planned"]["items"]:
+    planned = total["planned"]
+    if not planned["items"]:
         yield "  nothing to do: the plan has no items"
     else:
         states = ", ".join(
@@ -51,7 +52,7 @@ def _lines(run: Run, report: Report | None, *, report_at: str | None) -> Iterato
             for state in ("done", "skipped", "dead", "pending")
             if total[state]["items"] or state == "done"
         )
-        yield f"  {total['planned']['items']:,} items ({total['planned']['inputs']:,} inputs): {states}"
+        yield f"  {counted(planned['items'], 'item')} ({counted(planned['inputs'], 'input')}): {states}"
     if report.outcomes:
         yield "  inputs: " + ", ".join(f"{count:,} {name}" for name, count in report.outcomes.items())
     yield from _quality(report)
@@ -63,7 +64,7 @@ def _lines(run: Run, report: Report | None, *, report_at: str | None) -> Iterato
     for group in report.failures[:GROUPS_SHOWN]:
         yield f"  ! {group['items']:,} of {group['error_class']}: {group['message']} [{group['fingerprint']}]"
     if len(report.failures) > GROUPS_SHOWN:
-        yield f"  ! and {len(report.failures) - GROUPS_SHOWN} more causes"
+        yield f"  ! and {counted(len(report.failures) - GROUPS_SHOWN, 'more cause')}"
     if report_at:
         yield f"  report: {report_at}"
 
@@ -80,7 +81,7 @@ def _quality(report: Report) -> Iterator[str]:
     for check in failed[:CHECKS_SHOWN]:
         yield f"    {check['status']} {check['name']}: {run_quality.found(check)}"
     if len(failed) > CHECKS_SHOWN:
-        yield f"    and {len(failed) - CHECKS_SHOWN:,} more checks: see the report"
+        yield f"    and {counted(len(failed) - CHECKS_SHOWN, 'more check')}: see the report"
     for rule, count in run_quality.rejected(report.quality).items():
         yield f"    quarantined {rule}: {count:,}"
     for rule, count in report.quality.get("waived", {}).items():

@@ -10,6 +10,15 @@ def printable(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "item"), counted(2_000, "item"), counted(0, "row")
+    ('1 item', '2,000 items', '0 rows')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def moment(iso: str) -> str:
     """Return a time to the second, in UTC.
 

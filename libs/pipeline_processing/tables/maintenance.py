@@ -38,5 +38,5 @@ def check_retention(older_than: timedelta, *, is_short_allowed: bool) -> None:
         raise ConfigError(
             f"{older_than} is shorter than {RETENTION.days} days: readers at work and rollbacks need what it deletes",
             where="vacuum",
-            way_out="keep more, or say that shorter is meant",
+            way_out="keep more, or give --i-know, which says that shorter is meant",
         )
