@@ -66,3 +66,7 @@ def test_faults_and_warnings_stand_side_by_side() -> None:
 
     assert ["schema.people.properties.b.logicalType"] == [fault.place for fault in faults]
     assert "schema.people" in [warning.place for warning in warnings]
+
+
+def test_a_dedupe_without_an_order_is_not_odd_for_the_file_has_one() -> None:
+    assert [] == _warnings(KEY, column("badge"), custom={"dedupe": {"key": ["badge"]}})

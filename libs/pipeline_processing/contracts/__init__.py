@@ -1,1 +1,1 @@
-"""Contracts of datasets: Open Data Contract Standard v3.1 in, `model.Contract` out."""
+"""Contracts of datasets: Open Data Contract Standard v3.0 to v3.2 in, `model.Contract` out."""

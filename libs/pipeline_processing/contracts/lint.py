@@ -116,10 +116,6 @@ def _matches(pattern: str, text: str) -> bool:
 
 
 def _of_keys(contract: Contract, place: str) -> Iterator[Fault]:
-    keys = contract.primary_key
-    if contract.dedupe and keys and not set(contract.dedupe.key) <= set(keys) and not contract.dedupe.order:
-        where = f"{place}.customProperties.dedupe.order"
-        yield Fault(where, "which of the rows stays is left to their order in the file", "order: [a column desc]")
     for name in contract.partition_by:
         column = next((column for column in contract.columns if column.name == name), None)
         if column and column.is_classified:
