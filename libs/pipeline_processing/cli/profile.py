@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import io
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from etl_core.errors import ConfigError
 from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.exits import DONE
 from pipeline_processing.cli.local_file import LocalFile, page_of, refined
 from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
+from pipeline_processing.cli.writing import check_target, write
 from pipeline_processing.contracts.infer import infer
 from pipeline_processing.contracts.load import load
 from pipeline_processing.jobs._tables import destination_of, with_table_options
-from pipeline_processing.quality.profile import Profile
+from pipeline_processing.processors.silver.live_profiles import live_profile
 from pipeline_processing.quality.verdict import Verdict
 from pipeline_processing.readers.open_file import open_file
 from pipeline_processing.reports import quality_text
@@ -29,12 +27,9 @@ from pipeline_processing.service_handler import ServiceHandler
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from pipeline_processing.contracts.model import Contract
-    from pipeline_processing.tables import DataFile
-
-NOT_CHECKED: Final = "nothing was checked: this is a profile"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -44,11 +39,14 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(
             "a profile of what?", where="profile", way_out="name a FILE, or --dataset of what is published"
         )
+    check_target(options.html, where="--html")
     page = _of_file(options) if options.file is not None else asyncio.run(_of_dataset(options))
-    if options.html:
-        options.html.write_text(render(page), encoding="utf-8")
     if page.profile is None:
-        raise ConfigError("nothing is published in that time", where="--dataset", way_out="widen --since and --until")
+        raise ConfigError(
+            "nothing of it is published now", where="--dataset", way_out="widen --agency-id, --since and --until"
+        )
+    if options.html:
+        write(options.html, render(page), where="--html")
     if options.json:
         print_json({"of": page.file, **page.facts, **page.profile.as_json()})
         return DONE
@@ -61,9 +59,7 @@ def main(argv: Sequence[str]) -> int:
 def _of_file(options: argparse.Namespace) -> QualityPage:
     file = LocalFile(options.file, _contract(options))
     with refined(file) as result:
-        page = page_of(file, result)
-        verdict = Verdict("warn", (), result.rows_in, result.quarantined, (NOT_CHECKED,), {"warn": 1})
-        return replace(page, verdict=verdict)
+        return replace(page_of(file, result), verdict=Verdict("pass"), is_profile=True)
 
 
 def _contract(options: argparse.Namespace) -> Contract:
@@ -84,28 +80,40 @@ def _contract(options: argparse.Namespace) -> Contract:
 
 async def _of_dataset(options: argparse.Namespace) -> QualityPage:
     async with ServiceHandler.for_process() as services:
-        destination = destination_of(options, services.settings)
-        store, table = services.store(destination.bucket), services.table(destination, "profiles")
-        merged: Profile | None = None
-        runs = 0
-        async for file in table.files():
-            if not _is_within(file, options.since, options.until):
-                continue
-            runs += 1
-            rows = pl.read_parquet(io.BytesIO((await store.get(f"{table.root}{file.path}")).body))
-            for body in rows.filter(pl.col("agency_id").eq_missing(options.agency_id))["profile"]:
-                profile = Profile.from_bytes(body)
-                merged = profile if merged is None else merged.merge(profile)
-    verdict = Verdict("warn", (), 0, 0, (NOT_CHECKED,), {})
-    facts = {"runs": f"{runs:,}", "agency": options.agency_id or "all", "table": table.uri}
-    rows_in = merged.rows if merged else 0
-    dataset = destination.dataset
-    return QualityPage(dataset, dataset, "what was published", verdict, rows_in, rows_in, 0, 0, merged, facts=facts)
+        return await of_dataset(options, services)
 
 
-def _is_within(file: DataFile, since: datetime | None, until: datetime | None) -> bool:
-    at = datetime.fromisoformat(file.tags["planned_at"])
-    return (since is None or at >= since) and (until is None or at < until)
+async def of_dataset(options: argparse.Namespace, services: ServiceHandler) -> QualityPage:
+    """Return the profile of what is published now; ``profile`` is None where nothing is."""
+    destination = destination_of(options, services.settings)
+    found = await live_profile(services, destination, agency_id=options.agency_id, is_meant=_within(options))
+    facts = {"runs": f"{found.runs:,}", "agency": options.agency_id or "all"}
+    if found.replaced:
+        facts["counted too"] = f"files that were published anew since, as runs are profiled whole: {found.replaced:,}"
+    facts["table"] = services.table(destination).uri
+    return QualityPage(
+        file=destination.dataset,
+        dataset=destination.dataset,
+        contract="",
+        verdict=Verdict("pass"),
+        rows_in=0,
+        rows_out=0,
+        quarantined=0,
+        deduplicated=0,
+        profile=found.profile,
+        facts=facts,
+        is_profile=True,
+    )
+
+
+def _within(options: argparse.Namespace) -> Callable[[str], bool]:
+    since, until = options.since, options.until
+
+    def is_within(planned_at: str) -> bool:
+        at = datetime.fromisoformat(planned_at)
+        return (since is None or at >= since) and (until is None or at < until)
+
+    return is_within
 
 
 def _time(text: str) -> datetime:
@@ -117,9 +125,9 @@ def parser() -> Parser:
     """Return the command's parser."""
     parser = Parser(
         prog="pipeline-processing profile",
-        description="What a local file holds, column by column; or, merged, what a dataset's runs have published. "
-        "With FILE, --contract says what its columns are (default: as they look), --dataset which of its datasets is "
-        "meant; classified ones show no values.",
+        description="What a local file holds, column by column; or, merged, what stands of what a dataset's runs have "
+        "published. With FILE, --contract says what its columns are (default: as they look), --dataset which of its "
+        "datasets is meant; classified ones show no values.",
         allow_abbrev=False,
     )
     parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="CSV, JSON, XLSX, XLS, Parquet …")

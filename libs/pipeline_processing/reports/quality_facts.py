@@ -124,6 +124,8 @@ class QualityPage:
     """Columns whose values are never shown."""
     descriptions: Mapping[str, str] = field(default_factory=dict)
     """What the contract says of its columns."""
+    is_profile: bool = False
+    """Whether nothing was checked: there is neither a verdict nor checks to show."""
 
     @property
     def is_balanced(self) -> bool:
@@ -133,6 +135,8 @@ class QualityPage:
     @property
     def accepted(self) -> str:
         """Return what is said of the rows that no rule took out: a file that is refused has none that is accepted."""
+        if self.is_profile:
+            return "profiled"
         return "would be accepted" if self.verdict.status in {"fail_file", "fail_run"} else "accepted"
 
     @property

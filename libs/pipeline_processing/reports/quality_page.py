@@ -51,12 +51,12 @@ _REASON: Final = 1_000
 
 def render(page: QualityPage) -> str:
     """Return the page. Every text is escaped; control characters are spelled out."""
-    tone, words = WORDS[page.verdict.status]
+    tone, words = ("soft", "Profile: nothing was checked") if page.is_profile else WORDS[page.verdict.status]
     sections = (
         _because(page),
-        _balance(page),
+        _balance(page) if page.rows_in or not page.is_profile else "",
         _reasons(page),
-        _checks(page),
+        "" if page.is_profile else _checks(page),
         _drift(page),
         _columns(page),
         _strangers(page),
@@ -66,7 +66,8 @@ def render(page: QualityPage) -> str:
         f'<header><p class="soft">Data quality · {_text(page.dataset)}</p><h1>{_text(page.file)}</h1>'
         f'<p class="verdict {tone}">{words}</p></header>\n<main>\n'
     )
-    footer = f"</main>\n<footer>Checked against contract {_text(page.contract)}.</footer>"
+    checked = "" if page.is_profile else f"<footer>Checked against contract {_text(page.contract)}.</footer>"
+    footer = f"</main>\n{checked}"
     body = header + "\n".join(section for section in sections if section) + footer
     return document(f"{printable(page.file)}: {words}", body, more_style=_STYLE + quality_cards.STYLE)
 
