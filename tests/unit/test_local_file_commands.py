@@ -76,6 +76,15 @@ def test_what_is_no_table_ends_with_one_and_says_what_it_is(tmp_path: Path, caps
     assert "The file can not be read" in page.read_text()
 
 
+def test_a_column_of_json_booleans_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    contract, path = tmp_path / "c.odcs.yaml", tmp_path / "f.ndjson"
+    head = "apiVersion: v3.1.0\nkind: DataContract\nid: f\nversion: 1.0.0\nstatus: active\nschema:\n"
+    contract.write_text(head + "- name: f\n  properties:\n  - {name: sworn, logicalType: boolean}\n")
+    path.write_text('{"sworn": true}\n{"sworn": true}\n{"sworn": null}\n')
+    assert 0 == main(["validate", str(path), "--contract", str(contract)])
+    assert "3 in = 3 accepted" in capsys.readouterr().out
+
+
 def test_a_path_that_is_no_file_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == main(["validate", str(tmp_path), "--contract", CONTRACT])
     assert "is a folder" in capsys.readouterr().err

@@ -156,6 +156,12 @@ def said(document: Report) -> str:
     return "\n".join(summary.lines(run(), document, report_at=None))
 
 
+def test_one_of_a_thing_is_not_told_as_several() -> None:
+    one = {**report().total, "planned": {"items": 1, "inputs": 1}}
+    assert "1 item (1 input):" in said(replace(report(), total=one))
+    assert "2 items (1,000 inputs):" in said(replace(report(), total={**one, "planned": {"items": 2, "inputs": 1_000}}))
+
+
 def test_the_summary_spells_control_characters_out_wherever_they_come_from() -> None:
     evil = "\x1b[2J"
     document = replace(report(problems=[Problem(evil, evil, "missing", evil)]), outcomes={evil: 1}, warnings=[evil])

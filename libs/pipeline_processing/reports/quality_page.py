@@ -58,8 +58,8 @@ def render(page: QualityPage) -> str:
         _reasons(page),
         "" if page.is_profile else _checks(page),
         _drift(page),
-        _columns(page),
         _strangers(page),
+        _columns(page),
         _file(page),
     )
     header = (
