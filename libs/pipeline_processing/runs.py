@@ -78,12 +78,16 @@ class Run:
     """What each publish committed, oldest first; more than one only when late items came."""
     entered: Mapping[str, str] = field(default_factory=dict)
     """When each state was last entered: ISO 8601, UTC."""
+    rolled_back_at: str | None = None
+    """When what it published was taken back out of its tables, which know it themselves: a note, no state."""
     etag: str = field(default="", compare=False)
 
     def encode(self) -> bytes:
         """Return the stored form."""
         document = asdict(self)
         del document["etag"]
+        if self.rolled_back_at is None:  # so that code which does not know it reads all other records
+            del document["rolled_back_at"]
         return orjson.dumps({"v": VERSION, **document}, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
 
     @classmethod
@@ -233,6 +237,17 @@ class Runs:
             **changes,
         )
         return await self._swap(key, moved, run.etag)
+
+    async def note_rolled_back(self, run_id: str) -> Run | None:
+        """Note once that the run's publish was taken back; state and revision stay. None where there is no record."""
+        run = await self.find(run_id)
+        while run is not None and run.rolled_back_at is None:
+            noted = replace(run, rolled_back_at=self._clock.now().isoformat())
+            try:
+                run = await self._swap(self.layout(run_id).run, noted, run.etag)
+            except Superseded as lost:
+                run = lost.current
+        return run
 
     async def cancel(self, run_id: str) -> Run:
         """Cancel the run: its items are dropped without work from then on. ConfigError where it is too late."""

@@ -77,6 +77,7 @@ async def show_run(control: Control, run: Run, lane: Lane | None, *, json_output
         "created_at": run.created_at,
         "since": run.entered.get(run.state),
         "commits": len(run.commits),
+        "rolled_back_at": run.rolled_back_at,
     }
     if standing.total is not None:
         document |= {"total": standing.total, "strays": standing.strays}
@@ -125,10 +126,17 @@ class _Row:
     dead: int | None = None
     pending: int | None = None
     fault: str | None = None
+    rolled_back_at: str | None = None
 
     def cells(self, columns: Sequence[str]) -> list[object]:
-        values = (getattr(self, _FIELDS.get(column, column)) for column in columns)
+        values = (
+            self._shown_state if column == "state" else getattr(self, _FIELDS.get(column, column)) for column in columns
+        )
         return ["-" if value is None else value for value in values]
+
+    @property
+    def _shown_state(self) -> str:
+        return self.state if self.rolled_back_at is None else f"{self.state}, rolled back"
 
     def as_json(self) -> dict[str, Json]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -169,6 +177,7 @@ async def _rows(control: Control, job: str | None, *, with_over: bool) -> AsyncI
 
 async def _row(control: Control, run: Run) -> _Row:
     row = _Row(run.run_id, run.job, run.state, run.lane, run.counts.get("planned_items"))
+    row.rolled_back_at = run.rolled_back_at
     if run.state in OVER:
         row.done, row.skipped = run.counts.get("done_items"), run.counts.get("skipped_items")
         row.dead, row.pending = run.counts.get("dead_items"), run.counts.get("pending_items")

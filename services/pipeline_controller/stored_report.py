@@ -11,6 +11,7 @@ from pipeline_processing.cli.exits import DONE, PARTLY
 from pipeline_processing.reports.page import render
 from pipeline_processing.reports.report import Report
 from pipeline_processing.reports.summary import lines
+from pipeline_processing.reports.text import taken_back
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,13 +41,15 @@ async def show_report(control: Control, run: Run, *, json_output: bool, page: Pa
             else f"pipeline-processing controller gather --run-id {run.run_id} ends the run and writes it",
         )
     if page is not None:
-        await _write(page, render(report))
+        await _write(page, render(report, rolled_back_at=run.rolled_back_at))
     if json_output:
         sys.stdout.write(report.encode().decode() + "\n")
     elif page is None:
         sys.stdout.writelines(f"{line}\n" for line in lines(run, report, report_at=None))
     else:
         sys.stdout.write(f"{page}\n")
+    if run.rolled_back_at is not None and (json_output or page is not None):
+        sys.stderr.write(f"note: the run was {taken_back(run.rolled_back_at)}\n")
     if report.revision != run.revision:
         sys.stderr.write(f"note: this report was written before the run became {run.state}\n")
     return DONE if report.is_success else PARTLY

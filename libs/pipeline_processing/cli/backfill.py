@@ -84,6 +84,11 @@ async def rollback(
         print_json({"run_id": options.run, "dry_run": options.dry_run, "tables": [one.as_json() for one in found]})
     else:
         print_taken_back(found)
+    if not options.dry_run and services.settings.control_bucket:
+        from pipeline_processing.stages import open_control  # noqa: PLC0415 - see above
+
+        # Also where it was rolled back before: that one may have died before the note.
+        await open_control(services).runs.note_rolled_back(options.run)
     return DONE
 
 

@@ -9,7 +9,7 @@ import orjson
 
 from pipeline_processing.reports import run_quality
 from pipeline_processing.reports.style import document, table_of
-from pipeline_processing.reports.text import moment, printable
+from pipeline_processing.reports.text import moment, printable, taken_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,10 +22,11 @@ _LONGEST: Final = 120
 STATES: Final = ("planned", "done", "skipped", "dead", "pending")
 
 
-def render(report: Report) -> str:
-    """Return the page."""
+def render(report: Report, *, rolled_back_at: str | None = None) -> str:
+    """Return the page; ``rolled_back_at`` is what the run's record says by now."""
     tone, words = _verdict(report)
     sections = (
+        _notes("Rolled back", [taken_back(rolled_back_at)] if rolled_back_at else [], "bad"),
         _notes("Why", report.because, "warn" if report.is_success else "bad"),
         _notes("Take note", report.warnings, "warn"),
         _conservation(report),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline_processing.reports import run_quality
 from pipeline_processing.reports.page import problems_elsewhere
-from pipeline_processing.reports.text import counted, printable
+from pipeline_processing.reports.text import counted, printable, taken_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +42,8 @@ def _lines(run: Run, report: Report | None, *, report_at: str | None) -> Iterato
         yield f"{run.run_id}: {run.state}"
         return
     yield f"{run.run_id}: {_verdict(report)} in {report.seconds:,.1f} s"
+    if run.rolled_back_at is not None:
+        yield f"  ! {taken_back(run.rolled_back_at)}"
     total = report.total
     planned = total["planned"]
     if not planned["items"]:

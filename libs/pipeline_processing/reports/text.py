@@ -19,6 +19,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def taken_back(rolled_back_at: str) -> str:
+    """Return what is said of a run whose publish was rolled back, whatever its report says."""
+    return f"rolled back at {moment(rolled_back_at)}: readers do not see what it published any more"
+
+
 def moment(iso: str) -> str:
     """Return a time to the second, in UTC.
 
