@@ -394,3 +394,37 @@ def test_the_same_file_gives_the_same_bytes_on_any_number_of_threads(tmp_path: P
         found.add(done.stdout)
     (told,) = found
     assert "150000" == told.split()[0]
+
+
+@pytest.mark.parametrize("name", ["*", "^.*$", "^id$", "?place", "?1", "?rules", "rules", "_line", "_was"])
+@pytest.mark.parametrize("ending", ["csv", "ndjson"])
+def test_a_header_may_be_called_as_it_likes(tmp_path: Path, name: str, ending: str) -> None:
+    rows = [("1", "a", "p"), ("2", "b", "q"), ("3", "b", "r"), ("x", "c", "s")]
+    header = ("id", "v", name)
+    path = tmp_path / f"any.{ending}"
+    lines = [",".join(header), *map(",".join, rows)]
+    path.write_text(
+        "\n".join(lines if ending == "csv" else [json.dumps(dict(zip(header, row, strict=True))) for row in rows])
+    )
+    contract = Contract(
+        id="any",
+        version="1.0.0",
+        dataset="any",
+        fingerprint="00112233445566aa",
+        columns=(Column("id", "integer", sources=("id",)), Column("v", "string", sources=("v",))),
+        checks=(Check("id.type", "type", "id"), Check("v.unique", "unique", "v")),
+    )
+    result = refine(
+        path,
+        contract,
+        into=tmp_path / "out",
+        source="s",
+        source_version="1",
+        agency_id="10",
+        today=date(2026, 1, 1),
+        footer={},
+    )
+    assert [(1, "a")] == pl.read_parquet(result.outputs[0].path).select("id", "v").rows()
+    assert result.quarantine is not None
+    raws = [json.loads(raw) for raw in pl.read_parquet(result.quarantine).sort("source_row")["raw"]]
+    assert [list(row) for row in rows[1:]] == [list(raw.values()) for raw in raws]

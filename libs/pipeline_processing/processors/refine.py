@@ -184,7 +184,7 @@ class _Work:
         found = self._checks.whole_file(self._left(), heed=self._heed)
         failing = found.filter(pl.col("check").cast(pl.String).is_in(self._checks.quarantining))
         if failing.height:
-            rules = failing.group_by(ROW).agg(pl.col("check").cast(pl.String).alias("rules")).sort(ROW)
+            rules = failing.group_by(ROW).agg(pl.col("check").cast(pl.String).alias("?rules")).sort(ROW)
             self._take_out(rules[ROW])
             with opened(path, self._contract) as rows:
                 self._quarantine_again(rows, rules)
@@ -256,7 +256,7 @@ class _Work:
             wanted = rules[_between(rules[ROW], batch.frame[ROW])]
             if wanted.height:
                 chosen = batch.frame.join(wanted, on=ROW, how="inner", maintain_order="left")
-                self._quarantine.add_rows(self._raw(chosen), chosen["rules"])
+                self._quarantine.add_rows(self._raw(chosen), chosen["?rules"])
 
     def _raw(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the reader's rows as quarantine may show them.

@@ -23,6 +23,8 @@ _TEXT_SHARE: Final = 0.6
 _LINE: Final = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|\Z)")
 _NO_NAME: Final = re.compile(r"[-+$€£(]*[\d.,:/\- ]*\d[\d.,:/\-%) TZ+]*")
 """A number, an amount, a date, a time: a value, not the name of a column."""
+_RESERVED: Final = re.compile(r"_row|_line|_was|\?(?:place|rules|\d+)|\*|\^.*\$", re.DOTALL)
+"""Names of our own columns, and those that Polars takes for a pattern: of all columns, of some."""
 _SEPARATOR_LINE: Final = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 
 
@@ -217,7 +219,7 @@ def unique_names(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]
         if not base:
             nameless += 1
             base = f"column_{number}"
-        unique = base if base not in {"_row", "_line"} else f"{base}_"
+        unique = base if not _RESERVED.fullmatch(base) else f"{base}_"
         suffix = 2
         while unique in taken:
             unique = f"{base}_{suffix}"
