@@ -140,3 +140,13 @@ def test_a_profile_by_a_contract_of_several_datasets_names_the_one(
 def test_a_profile_of_nothing_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == main(["profile"])
     assert "name a FILE" in capsys.readouterr().err
+
+
+def test_json_holds_nothing_that_steers_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "of\u202ecers\u009b31m.csv"
+    path.write_bytes(Path(SAMPLE).read_bytes())
+    assert 3 == main(["validate", str(path), "--contract", CONTRACT, "--json"])
+    said = capsys.readouterr().out
+    assert "\u202e" not in said
+    assert "\u009b" not in said
+    assert str(path) == json.loads(said)["file"]

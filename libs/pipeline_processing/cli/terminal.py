@@ -5,6 +5,7 @@ Control characters in texts are spelled out: an agency's id may hold an escape s
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -23,9 +24,14 @@ _STYLES: Final = {"ok": "green", "done": "green", "warning": "yellow", "unsafe":
 """Colours of the words that say a state; a word is never left out for its colour."""
 
 
+_STEERING: Final = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""C1 controls, and marks that hide text or turn its direction; JSON escapes only C0 by itself."""
+
+
 def print_json(value: Json) -> None:
-    """Print ``value`` as one indented JSON document."""
-    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode() + "\n")
+    """Print ``value`` as one indented JSON document; what would steer a terminal stands as an escape in it."""
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
+    sys.stdout.write(_STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, out: TextIO | None = None) -> None:
