@@ -47,7 +47,7 @@ def test_the_demo_proves_itself_and_keeps_a_stack_that_other_commands_can_use(fo
     try:
         assert (0, "") == (told.returncode, told.stderr)
         steps = [line for line in told.stdout.splitlines() if line.startswith("✓")]
-        assert 12 == len(steps)
+        assert 16 == len(steps)
         assert "358 files byte for byte, 20,000 CSV rows, 359 manifest rows" in told.stdout
         assert "all        362      361   1       0        0     0        yes" in told.stdout
         assert (folder / "demo" / "report.html").read_text().startswith("<!")

@@ -9,7 +9,7 @@ import orjson
 
 from pipeline_processing.reports import run_quality
 from pipeline_processing.reports.style import document, table_of
-from pipeline_processing.reports.text import moment, printable, taken_back
+from pipeline_processing.reports.text import counted, moment, printable, taken_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -139,7 +139,8 @@ def _group(report: Report, group: Mapping[str, Json]) -> str:
     ]
     return (
         f'<div class="group"><p><strong class="bad">{escape(group["error_class"])}</strong> '
-        f'<span class="soft">{group["items"]:,} items · {escape(group["reason"])} · {escape(group["processor"])} · '
+        f'<span class="soft">{counted(group["items"], "item")} · '
+        f"{escape(group['reason'])} · {escape(group['processor'])} · "
         f"<code>{escape(group['fingerprint'])}</code></span></p><p>{escape(group['message'])}</p>"
         f'<p class="soft">{escape(moment(group["first_failed_at"]))} to {escape(moment(group["last_failed_at"]))}, '
         f"code {escape(group['code_version'])}</p>{_table(('Item', 'Agency', 'Attempts', 'Worker'), rows)}"

@@ -20,7 +20,7 @@ from pipeline_processing.reports.quality_facts import (
     some,
 )
 from pipeline_processing.reports.style import document
-from pipeline_processing.reports.text import printable
+from pipeline_processing.reports.text import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -209,7 +209,7 @@ def _columns(page: QualityPage) -> str:
     if page.profile is None or not page.profile.columns:
         return ""
     cards = quality_cards.cards(page.profile.columns, dict(page.descriptions))
-    note = f'<p class="soft">What stands in the {page.profile.rows:,} rows that were profiled.</p>'
+    note = f'<p class="soft">What stands in the {counted(page.profile.rows, "row")} profiled.</p>'
     return f"<section><h2>Columns</h2>{note}{cards}</section>"
 
 
