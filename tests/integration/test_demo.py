@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness.programs import until
 
 from pipeline_local.commands import inherited
 from pipeline_local.demo import _folder
@@ -79,7 +80,8 @@ def test_ctrl_c_in_the_middle_of_the_run_stops_everything_and_removes_all_data(f
     lines = []
     for line in demo.stdout:
         lines.append(line)
-        if line.startswith("✓  3"):  # the workers are started, the run begins
+        if line.startswith("✓  3"):  # the workers are started, and the run begins once its log is there
+            until((folder / "demo" / "run.log").exists, "the run")
             demo.send_signal(signal.SIGINT)
     stderr = demo.communicate()[1]
     assert (130, "interrupted") == (demo.wait(), stderr.strip())
