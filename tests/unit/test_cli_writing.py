@@ -44,6 +44,15 @@ def test_a_validation_that_can_not_be_written_is_refused_before_the_work(
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("path", "says"), [("none/c.yaml", "is no folder"), (".", "is a folder")])
+def test_an_inferred_contract_that_can_not_be_written_is_a_usage_error(
+    files: Path, path: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["contracts", "infer", str(files / "people.csv"), "--output", str(files / path), "--force"]
+    assert 2 == main(arguments)
+    assert says in capsys.readouterr().err
+
+
 def test_a_target_in_a_folder_that_is_there_is_written(tmp_path: Path) -> None:
     check_target(None, where="--html")
     check_target(tmp_path / "page.html", where="--html")

@@ -14,6 +14,7 @@ from etl_core.errors import ConfigError
 from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.exits import DONE, PARTLY, USAGE
 from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
+from pipeline_processing.cli.writing import check_target, write
 from pipeline_processing.readers import ROW
 from pipeline_processing.reports.text import counted, printable
 
@@ -169,6 +170,7 @@ def _infer(options: argparse.Namespace) -> int:
 
     if options.output and options.output.exists() and not options.force:
         raise ConfigError("there is a file already", where=str(options.output), way_out="--force overwrites it")
+    check_target(options.output, where="--output")
     if not options.file.is_file():
         raise ConfigError("there is no such file", where=str(options.file), way_out="give the path of a sample")
     with open_file(options.file) as rows:
@@ -181,7 +183,7 @@ def _infer(options: argparse.Namespace) -> int:
             source_format={name: value for name, value in said.items() if value},
         )
     if options.output:
-        options.output.write_text(text, encoding="utf-8")
+        write(options.output, text, where="--output")
         if options.json:
             print_json({"output": str(options.output)})
         else:
