@@ -125,3 +125,9 @@ def test_who_releases_is_the_user_unless_somebody_is_named(world: QuarantineWorl
     words = ["--contract", str(world.contract), "--reason", "a test"]
     assert job.parse(words)["by"]
     assert "Ann" == job.parse([*words, "--by", "Ann"])["by"]
+
+
+async def test_another_rule_than_the_waived_one_still_narrows_the_edited_rows(world: QuarantineWorld) -> None:
+    path = await edited(world, (",x,Dee,2004-02-03", ",8,Dee,soon"))
+    assert 0 == await world.release("rel-1", *WAIVER, "--edited", str(path), "--rule", "id.type")
+    assert {2: "waived", 3: "open", 4: "open"} == await world.states()

@@ -159,9 +159,10 @@ def files_by_source(table: Snapshot) -> dict[str, list[DataFile]]:
 
 
 def _of_ids(wish: Wish, ids: Sequence[str]) -> Filter:
-    """Return the filter of the wish, for edited rows; what a mended row fails next need not be what it failed first."""
+    """Return the filter of the wish, for edited rows: one that fails a waived rule may have failed others before."""
     rows = wish.rows
-    return Filter(() if wish.waived else rows.rules, rows.files, rows.agencies, frozenset(ids))
+    rules = () if wish.waived and {*rows.rules} <= {*wish.waived} else rows.rules
+    return Filter(rules, rows.files, rows.agencies, frozenset(ids))
 
 
 async def _edits(wish: Wish, book: Book, services: ServiceHandler) -> pl.DataFrame:
