@@ -125,7 +125,8 @@ async def test_a_runs_files_and_its_readers_rejects_are_in_its_report(
     assert ("s3://bronze/20/people.csv", "20", "warn", 4, 1, 3, 0) == tuple(
         worst[name] for name in ("source", "agency_id", "verdict", "rows_in", "rows_out", "quarantined", "deduplicated")
     )
-    assert "s3://bronze/10/people.csv" == good["source"]
+    assert "hired.type (1), id.type (1), reader.ragged (1)" == worst["reason"]
+    assert ("s3://bronze/10/people.csv", "") == (good["source"], good["reason"])
     page = (await world.buckets.store("control").get("pipeline/runs/r1/report.html")).body.decode()
     assert page.index("s3://bronze/20/people.csv") < page.index("s3://bronze/10/people.csv")
     assert "reader.ragged" in page

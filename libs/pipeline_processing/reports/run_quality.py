@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _SPELT: Final = {"<=": "at most", ">=": "at least", "<": "less than", ">": "more than", "=": "exactly", "!=": "not"}
 """Operators of thresholds in words."""
-_NUMERIC: Final = frozenset({"Rows that fail", "Of rows", "Rows", "In", "Out", "Quarantined", "Repeated"})
+_NUMERIC: Final = frozenset({"Rows that fail", "Of rows", "Rows", "In", "Out", "Quarantined", "Deduplicated"})
 
 
 def found(check: Mapping[str, Json]) -> str:
@@ -52,7 +52,7 @@ def files(quality: Mapping[str, Json]) -> str:
     """Return the run's files, those with most quarantined rows first; nothing of a report that has none."""
     if not quality or not quality.get("files"):
         return ""
-    columns = ("File", "Agency", "Verdict", "In", "Out", "Quarantined", "Repeated", "Reason")
+    columns = ("File", "Agency", "Verdict", "In", "Out", "Quarantined", "Deduplicated", "Reason")
     table = _table(columns, [*map(_file_row, quality["files"])])
     more = quality["files_not_shown"]
     note = f'<p class="soft">and {more:,} more files, with no more rows in quarantine than these</p>' if more else ""

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from pipeline_processing.quality.verdict import CHECK_STATUSES, Verdict
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ FILES_SHOWN: Final = 200
 """Files that a report names: those with most quarantined rows."""
 _TOLD: Final = ("rows_in", "rows_out", "quarantined", "deduplicated")
 _REASON_SHOWN: Final = 500
+_RULES_SHOWN: Final = 5
 
 
 @dataclass(slots=True)
@@ -83,4 +86,11 @@ def _rank(file: Mapping[str, Json]) -> tuple[int, bool, str]:
 def _told(file: Mapping[str, Json]) -> dict[str, Json]:
     verdict = file["verdict"] or file["status"]
     named = {"source": file["source_file"], "agency_id": file["agency_id"], "verdict": verdict}
-    return {**named, **{name: file[name] for name in _TOLD}, "reason": (file["reason"] or "")[:_REASON_SHOWN]}
+    reason = file["reason"] or _rules(file.get("quarantined_by"))
+    return {**named, **{name: file[name] for name in _TOLD}, "reason": reason[:_REASON_SHOWN]}
+
+
+def _rules(quarantined_by: str | None) -> str:
+    """Return the rules that took most rows of a file out; ``quarantined_by`` is JSON, as the table of files has it."""
+    counts = Counter(orjson.loads(quarantined_by)) if quarantined_by else Counter[str]()
+    return ", ".join(f"{rule} ({count:,})" for rule, count in counts.most_common(_RULES_SHOWN))
