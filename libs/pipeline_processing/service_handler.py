@@ -242,7 +242,7 @@ class ServiceHandler:
     @property
     def s3_files(self) -> Processor:
         """Return the processor that copies packs of files."""
-        from pipeline_processing.processors import s3_files  # noqa: PLC0415 - pydantic's adapters take a while
+        from pipeline_processing.processors.get_s3_files import s3_files  # noqa: PLC0415 - pydantic's adapters take a while
 
         return self._processor(
             s3_files.NAME, lambda: s3_files.S3FileProcessor(s3_files.S3Config(), self.store, self.clock)
@@ -251,7 +251,7 @@ class ServiceHandler:
     @property
     def employment_history_export(self) -> Processor:
         """Return the processor that exports employment histories; it needs the database once it has work."""
-        from pipeline_processing.processors import employment_history as history  # noqa: PLC0415 - see s3_files
+        from pipeline_processing.processors.get_s3_files import employment_history as history  # noqa: PLC0415 - see s3_files
 
         return self._processor(
             history.NAME,
@@ -276,7 +276,8 @@ class ServiceHandler:
     @property
     def release(self) -> Processor:
         """Return the processor that sends quarantined rows through the contract again; keys as for `silver`."""
-        from pipeline_processing.processors.silver import processor, release  # noqa: PLC0415 - see silver
+        from pipeline_processing.processors.release import processor as release  # noqa: PLC0415 - see silver
+        from pipeline_processing.processors.silver import processor  # noqa: PLC0415 - see silver
 
         key = self.settings.token_key
         return self._processor(

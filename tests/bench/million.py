@@ -20,7 +20,7 @@ from pipeline_processing.jobs.get_s3_files import definition
 from pipeline_processing.layout import RunLayout
 from pipeline_processing.markers import encode
 from pipeline_processing.model import Item, ItemResult, Marker, Output
-from pipeline_processing.processors.employment_history import (
+from pipeline_processing.processors.get_s3_files.employment_history import (
     EmploymentHistoryConfig,
     EmploymentHistoryProcessor,
     Export,

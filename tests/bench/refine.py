@@ -79,7 +79,7 @@ def _peers_python() -> Path:
 def _refine(path: Path, into: Path) -> dict[str, Any]:
     from tests.bench.dirty import contract  # noqa: PLC0415 - only this program needs it
 
-    from pipeline_processing.processors.refine import refine  # noqa: PLC0415 - the same
+    from pipeline_processing.processors.refining.refine import refine  # noqa: PLC0415 - the same
 
     refined = refine(
         path,

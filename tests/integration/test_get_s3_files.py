@@ -276,7 +276,7 @@ import asyncio, json, re
 from pathlib import Path
 
 from pipeline_processing.model import Item
-from pipeline_processing.processors.employment_history import (
+from pipeline_processing.processors.get_s3_files.employment_history import (
     EmploymentHistoryConfig, EmploymentHistoryProcessor, Export,
 )
 from pipeline_processing.service_handler import ServiceHandler

@@ -15,10 +15,10 @@ import polars as pl
 import pytest
 
 from pipeline_processing.contracts.load import load
-from pipeline_processing.processors.refine import refine
+from pipeline_processing.processors.refining.refine import refine
 
 if TYPE_CHECKING:
-    from pipeline_processing.processors.refined import Refined
+    from pipeline_processing.processors.refining.refined import Refined
 
 ROOT: Final = Path(__file__).parents[2]
 CHICAGO: Final = ROOT / "../shared/data/chicago"

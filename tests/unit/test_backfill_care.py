@@ -12,8 +12,8 @@ from backfill_world import BackfillWorld, Planned
 from etl_core.errors import ConfigError
 from pipeline_processing.jobs import optimize, vacuum
 from pipeline_processing.jobs._tables import TableJob
+from pipeline_processing.processors.backfill.takeback import take_back
 from pipeline_processing.processors.silver.care import merge_small
-from pipeline_processing.processors.silver.takeback import take_back
 from pipeline_processing.tables import ledger
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline_processing.contracts.model import Column, Contract
-from pipeline_processing.processors.silver.difference import Difference, compare, rows_of
+from pipeline_processing.processors.backfill.difference import Difference, compare, rows_of
 
 if TYPE_CHECKING:
     from pathlib import Path

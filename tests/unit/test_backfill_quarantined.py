@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pipeline_processing.jobs.backfill import Backfill
-from pipeline_processing.processors.silver.takeback import take_back
+from pipeline_processing.processors.backfill.takeback import take_back
 from pipeline_processing.quarantine import editing
 from quarantine_world import QuarantineWorld
 from silver_world import CONTRACT
@@ -15,7 +15,7 @@ from silver_world import CONTRACT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pipeline_processing.processors.silver.preview import Preview
+    from pipeline_processing.processors.backfill.preview import Preview
 
 STRICT = CONTRACT.replace("1.0.0", "1.1.0").replace(
     "      - name: hired\n", "        logicalTypeOptions: {minLength: 2}\n      - name: hired\n"

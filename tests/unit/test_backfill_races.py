@@ -16,8 +16,8 @@ from etl_core.errors import ConfigError
 from faulty_store import FaultyStore, Killed
 from pipeline_processing.jobs.backfill import Backfill
 from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver
+from pipeline_processing.processors.backfill.takeback import take_back
 from pipeline_processing.processors.silver.care import merge_small
-from pipeline_processing.processors.silver.takeback import take_back
 from pipeline_processing.reports import summary
 from pipeline_processing.tables import ledger
 

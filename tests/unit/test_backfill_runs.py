@@ -11,8 +11,8 @@ from backfill_world import CONTRACT, UPPER, BackfillWorld, Planned
 from etl_core.errors import ConfigError
 from pipeline_processing.jobs.backfill import Backfill
 from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver
+from pipeline_processing.processors.backfill.takeback import take_back
 from pipeline_processing.processors.silver.dataset_tables import BESIDE
-from pipeline_processing.processors.silver.takeback import take_back
 from pipeline_processing.tables import ledger
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from backfill_world import CONTRACT
 from etl_core.errors import ConfigError
 from pipeline_processing.jobs.backfill import Backfill
-from pipeline_processing.processors.silver.backfill import (
+from pipeline_processing.processors.backfill.selection import (
     BATCH,
     KINDS,
     Judged,

@@ -13,9 +13,9 @@ import pytest
 from etl_core.errors import InvalidData
 from pipeline_processing.contracts.load import load
 from pipeline_processing.jobs.backfill import Backfill
+from pipeline_processing.processors.backfill.preview import Given, Tally, Trials
 from pipeline_processing.processors.cancellation import in_thread
-from pipeline_processing.processors.refine import open_rows
-from pipeline_processing.processors.silver.preview import Given, Tally, Trials
+from pipeline_processing.processors.refining.refine import open_rows
 from pipeline_processing.processors.silver.processor import SilverConfig, SilverProcessor
 from silver_world import CONTRACT, PEOPLE, SilverWorld
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pipeline_processing.contracts.model import Contract
     from pipeline_processing.model import Item, Json
-    from pipeline_processing.processors.refined import Refined
+    from pipeline_processing.processors.refining.refined import Refined
     from pipeline_processing.readers import Rows
 
 LOOKUP = """

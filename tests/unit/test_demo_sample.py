@@ -9,7 +9,7 @@ import pytest
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_local import proof, sample
 from pipeline_local.narration import Narrator
-from pipeline_processing.processors.destination import attachment_key, relative_name
+from pipeline_processing.processors.get_s3_files.destination import attachment_key, relative_name
 
 
 def test_exactly_one_row_has_a_date_that_is_none_and_it_is_the_named_agencys() -> None:

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from etl_core.errors import ConfigError
-from pipeline_processing.processors.destination import (
+from pipeline_processing.processors.get_s3_files.destination import (
     UnfitName,
     agency_folder,
     attachment_key,

@@ -13,7 +13,7 @@ from etl_core.errors import InvalidData, Transient, Unreachable
 from etl_core.objects.memory import MemoryBuckets
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_processing.model import Item, ItemResult
-from pipeline_processing.processors.employment_history import (
+from pipeline_processing.processors.get_s3_files.employment_history import (
     CsvContent,
     EmploymentHistoryConfig,
     EmploymentHistoryProcessor,

@@ -9,10 +9,10 @@ import pytest
 from etl_core.errors import ConfigError
 from etl_core.objects.memory import MemoryBuckets, MemoryStore
 from etl_core.testing.fake_clock import FakeClock
-from pipeline_processing.processors import file_plan
 from pipeline_processing.processors.agencies import choose
-from pipeline_processing.processors.file_plan import Limits
-from pipeline_processing.processors.s3_files import FileMapping
+from pipeline_processing.processors.get_s3_files import file_plan
+from pipeline_processing.processors.get_s3_files.file_plan import Limits
+from pipeline_processing.processors.get_s3_files.s3_files import FileMapping
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,10 +13,10 @@ from etl_core.errors import ConfigError, InvalidData, PreconditionFailed, ReplyL
 from etl_core.objects.memory import MemoryBuckets, MemoryStore
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_processing.model import Gathered, Item, ItemResult, Marker, Output, Problem, Published
-from pipeline_processing.processors import catalog, employment_history, s3_files
-from pipeline_processing.processors.file_manifest import COLUMNS, ManifestRows, write
-from pipeline_processing.processors.publication import Publication
-from pipeline_processing.processors.s3_files import FileMapping, Pack
+from pipeline_processing.processors.get_s3_files import catalog, employment_history, s3_files
+from pipeline_processing.processors.get_s3_files.file_manifest import COLUMNS, ManifestRows, write
+from pipeline_processing.processors.get_s3_files.publication import Publication
+from pipeline_processing.processors.get_s3_files.s3_files import FileMapping, Pack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence

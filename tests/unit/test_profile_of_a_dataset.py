@@ -9,7 +9,7 @@ import pytest
 
 from pipeline_processing.cli.main import main
 from pipeline_processing.cli.profile import of_dataset, parser
-from pipeline_processing.processors.silver.takeback import take_back
+from pipeline_processing.processors.backfill.takeback import take_back
 from pipeline_processing.reports.quality_page import render
 from silver_world import PEOPLE, SilverWorld
 

@@ -12,9 +12,9 @@ from etl_core.errors import ConfigError
 from faulty_store import Killed
 from pipeline_processing.contracts.load import load
 from pipeline_processing.jobs.backfill import Backfill
+from pipeline_processing.processors.backfill.takeback import take_back
+from pipeline_processing.processors.release.plan import open_book
 from pipeline_processing.processors.silver.care import merge_small
-from pipeline_processing.processors.silver.release_plan import open_book
-from pipeline_processing.processors.silver.takeback import take_back
 from pipeline_processing.quarantine import editing
 from pipeline_processing.quarantine.book import Filter
 from pipeline_processing.quarantine.claims import give_up

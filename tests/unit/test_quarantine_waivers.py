@@ -12,7 +12,7 @@ from etl_core.errors import ConfigError
 from pipeline_processing.cli.quarantine import options_of, release
 from pipeline_processing.contracts.load import load
 from pipeline_processing.jobs.release_quarantined import ReleaseQuarantined
-from pipeline_processing.processors.silver.release import way_out
+from pipeline_processing.processors.release.processor import way_out
 from pipeline_processing.quarantine import editing
 from quarantine_world import FILE, QuarantineWorld
 from silver_world import CONTRACT

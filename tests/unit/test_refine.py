@@ -17,15 +17,15 @@ import pytest
 
 from etl_core.errors import InvalidData, Permanent
 from pipeline_processing.contracts.model import Check, Column, Contract, Dedupe, QuarantinePolicy, Step
-from pipeline_processing.processors import refine as refining
-from pipeline_processing.processors.refine import Interrupted, open_rows, refine
+from pipeline_processing.processors.refining import refine as refining
+from pipeline_processing.processors.refining.refine import Interrupted, open_rows, refine
 from pipeline_processing.quarantine.schema import SCHEMA, quarantine_id
 from pipeline_processing.readers import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline_processing.processors.refined import Refined
+    from pipeline_processing.processors.refining.refined import Refined
     from pipeline_processing.readers import Rows
 
 ROOT = Path(__file__).parents[2]
@@ -370,7 +370,7 @@ PROGRAM = """
 import sys
 from datetime import date
 from pathlib import Path
-from pipeline_processing.processors.refine import refine
+from pipeline_processing.processors.refining.refine import refine
 from tests.bench import dirty
 
 folder = Path(sys.argv[1])

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from pipeline_processing.contracts.model import Dedupe
-from pipeline_processing.processors.dedupe import KeyIndex, hash_of
-from pipeline_processing.processors.staging import Staging
+from pipeline_processing.processors.refining.dedupe import KeyIndex, hash_of
+from pipeline_processing.processors.refining.staging import Staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable

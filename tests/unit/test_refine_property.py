@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline_processing.contracts.model import Check, Column, Contract, Dedupe
-from pipeline_processing.processors.refine import open_rows, refine
+from pipeline_processing.processors.refining.refine import open_rows, refine
 from pipeline_processing.readers import Batch
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 from etl_core.errors import InvalidData
-from pipeline_processing.processors.silver_file import Output, Shape, is_one_of, sink, with_constants, write
-from pipeline_processing.processors.staging import Staging
+from pipeline_processing.processors.refining.silver_file import Output, Shape, is_one_of, sink, with_constants, write
+from pipeline_processing.processors.refining.staging import Staging
 from pipeline_processing.tables.stats import ROW_GROUP
 
 if TYPE_CHECKING:
@@ -149,8 +149,8 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np, polars as pl
-from pipeline_processing.processors.silver_file import Shape, write
-from pipeline_processing.processors.staging import Staging
+from pipeline_processing.processors.refining.silver_file import Shape, write
+from pipeline_processing.processors.refining.staging import Staging
 
 folder = Path(sys.argv[1])
 rng = np.random.default_rng(1)

@@ -4,7 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from etl_core.objects.limits import check_metadata
-from pipeline_processing.processors.source_metadata import decode, describe, encode, is_of, note
+from pipeline_processing.processors.get_s3_files.source_metadata import decode, describe, encode, is_of, note
 
 VALUES = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=300)
 

@@ -12,7 +12,13 @@ from etl_core.errors import AccessDenied, ConfigError, InvalidData, Precondition
 from etl_core.objects.memory import MemoryBuckets, MemoryStore
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_processing.model import Item
-from pipeline_processing.processors.s3_files import FileMapping, FileResult, Pack, S3Config, S3FileProcessor
+from pipeline_processing.processors.get_s3_files.s3_files import (
+    FileMapping,
+    FileResult,
+    Pack,
+    S3Config,
+    S3FileProcessor,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

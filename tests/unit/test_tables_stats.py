@@ -11,7 +11,7 @@ import polars as pl
 
 from etl_core.objects.memory import MemoryBuckets
 from etl_core.testing.fake_clock import FakeClock
-from pipeline_processing.processors.silver_file import Output, Shape, write
+from pipeline_processing.processors.refining.silver_file import Output, Shape, write
 from pipeline_processing.tables import DataFile
 from pipeline_processing.tables.publication import tags_of
 from pipeline_processing.tables.rewriting import FileRewriter

@@ -68,7 +68,7 @@ async def rollback(
     options: argparse.Namespace, services: ServiceHandler, *, ask: Callable[[str], bool] = confirmed
 ) -> int:
     """Take the run back, after a look at what that does; 3 where it was not confirmed."""
-    from pipeline_processing.processors.silver.takeback import take_back  # noqa: PLC0415 - polars takes a while
+    from pipeline_processing.processors.backfill.takeback import take_back  # noqa: PLC0415 - polars takes a while
 
     destination = destination_of(options, services.settings)
     found = await take_back(options.run, destination, services, is_dry_run=True)

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TextIO
 
-    from pipeline_processing.processors.silver.difference import Difference
-    from pipeline_processing.processors.silver.preview import Preview, Trial
-    from pipeline_processing.processors.silver.takeback import TakenBack
+    from pipeline_processing.processors.backfill.difference import Difference
+    from pipeline_processing.processors.backfill.preview import Preview, Trial
+    from pipeline_processing.processors.backfill.takeback import TakenBack
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 _STEP: Final = 1024

@@ -16,7 +16,7 @@ from etl_core.clock import SystemClock
 from etl_core.errors import ConfigError
 from etl_core.settings import load as load_settings
 from pipeline_processing import __version__
-from pipeline_processing.processors.refine import refine
+from pipeline_processing.processors.refining.refine import refine
 from pipeline_processing.reports.quality_facts import QualityPage, Reason, Stranger
 from pipeline_processing.reports.quality_rules import asked_of
 from pipeline_processing.settings import Settings
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pipeline_processing.contracts.model import Contract
-    from pipeline_processing.processors.refined import Refined
+    from pipeline_processing.processors.refining.refined import Refined
 
 EXAMPLES: Final = 20
 """Row numbers kept for each rule."""

@@ -23,11 +23,11 @@ from pipeline_processing.jobs.release_quarantined import (
     with_edited_options,
     with_row_options,
 )
-from pipeline_processing.processors.file_plan import agencies_in_bucket
+from pipeline_processing.processors.get_s3_files.file_plan import agencies_in_bucket
+from pipeline_processing.processors.release.plan import open_book
+from pipeline_processing.processors.release.processor import way_out
+from pipeline_processing.processors.release.trial import attempt
 from pipeline_processing.processors.silver.frozen_contracts import frozen_contracts, has_classified
-from pipeline_processing.processors.silver.release import way_out
-from pipeline_processing.processors.silver.release_plan import open_book
-from pipeline_processing.processors.silver.release_trial import attempt
 from pipeline_processing.quarantine import editing
 from pipeline_processing.quarantine.book import Filter
 from pipeline_processing.quarantine.claims import give_up

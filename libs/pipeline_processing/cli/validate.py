@@ -21,7 +21,7 @@ from pipeline_processing.reports.quality_page import render, render_unreadable
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pipeline_processing.processors.refined import Refined
+    from pipeline_processing.processors.refining.refined import Refined
     from pipeline_processing.reports.quality_facts import QualityPage
 
 CODES: Final[Mapping[str, int]] = {"pass": DONE, "warn": PARTLY, "fail_file": FAILED, "fail_run": FAILED}

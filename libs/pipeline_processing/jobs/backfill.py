@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pipeline_processing.contracts.model import Contract
     from pipeline_processing.job import Job
     from pipeline_processing.model import Item, Json
-    from pipeline_processing.processors.silver.backfill import Judged
+    from pipeline_processing.processors.backfill.preview import Preview
+    from pipeline_processing.processors.backfill.selection import Judged
     from pipeline_processing.processors.silver.plan import Select
-    from pipeline_processing.processors.silver.preview import Preview
     from pipeline_processing.service_handler import ServiceHandler
 
 NAME: Final = "backfill"
@@ -62,7 +62,8 @@ class Backfill(BronzeToSilver):
         self, spec: Mapping[str, Json], contract: Contract, services: ServiceHandler
     ) -> AsyncIterator[Judged]:
         """Yield every file of the agencies with what is decided about it; reads, and writes nothing."""
-        from pipeline_processing.processors.silver import backfill, plan  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.processors.backfill import selection as backfill  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.processors.silver import plan  # noqa: PLC0415 - discovery stays light
         from pipeline_processing.tables import ledger  # noqa: PLC0415 - the same
 
         selection = backfill.Selection.of(spec)
@@ -75,7 +76,9 @@ class Backfill(BronzeToSilver):
 
     async def preview(self, spec: Mapping[str, Json], services: ServiceHandler, *, sample: int) -> Preview:
         """Return what a run of ``spec`` would do, tried out on ``sample`` files; writes to no store."""
-        from pipeline_processing.processors.silver import backfill, item, plan, preview  # noqa: PLC0415 - see above
+        from pipeline_processing.processors.backfill import preview  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.processors.backfill import selection as backfill  # noqa: PLC0415 - see above
+        from pipeline_processing.processors.silver import item, plan  # noqa: PLC0415 - see above
         from pipeline_processing.processors.silver.snapshots import read_current  # noqa: PLC0415 - see above
         from pipeline_processing.processors.silver.standing import standing  # noqa: PLC0415 - see above
         from pipeline_processing.reports.estimate import estimate  # noqa: PLC0415 - see above
@@ -98,7 +101,7 @@ class Backfill(BronzeToSilver):
 
     def select(self, spec: Mapping[str, Json]) -> Select:
         """Return what says of a judged file whether a run has work with it."""
-        from pipeline_processing.processors.silver import backfill  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.processors.backfill import selection as backfill  # noqa: PLC0415 - discovery stays light
 
         del spec
         return backfill.decided
@@ -130,7 +133,7 @@ def with_selection(parser: Parser) -> Parser:
 
 def _check(options: argparse.Namespace) -> None:
     """ConfigError for a selection that can not be, or would be everything by accident."""
-    from pipeline_processing.processors.silver import backfill  # noqa: PLC0415 - discovery stays light
+    from pipeline_processing.processors.backfill import selection as backfill  # noqa: PLC0415 - discovery stays light
 
     narrows = (options.since, options.until, options.where, options.stale, options.agency_id or None)
     if options.pattern == "*" and all(part is None for part in narrows) and not options.all:
@@ -153,7 +156,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _time(text: str) -> str:
     """Return an ISO date or time as a UTC time, for argparse; without a zone it is in UTC."""
-    from pipeline_processing.processors.silver.backfill import instant  # noqa: PLC0415 - discovery stays light
+    from pipeline_processing.processors.backfill.selection import instant  # noqa: PLC0415 - discovery stays light
 
     try:
         return instant(text).isoformat()

@@ -149,7 +149,7 @@ class BronzeToSilver:
 
     async def _agencies(self, spec: Mapping[str, Json], services: ServiceHandler) -> list[str]:
         from pipeline_processing.processors.agencies import IN_A_BUCKET, choose  # noqa: PLC0415 - discovery stays light
-        from pipeline_processing.processors.file_plan import agencies_in_bucket  # noqa: PLC0415 - the same
+        from pipeline_processing.processors.get_s3_files.file_plan import agencies_in_bucket  # noqa: PLC0415 - the same
 
         source = services.store(spec["source_bucket"])
         found = {agency_id: "" async for agency_id in agencies_in_bucket(source, spec["source_prefix"])}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from etl_core.objects import ObjectStore
     from pipeline_processing.job import Job
     from pipeline_processing.model import Gathered, Item, Json, Processor, Published
-    from pipeline_processing.processors.s3_files import FileMapping
+    from pipeline_processing.processors.get_s3_files.s3_files import FileMapping
     from pipeline_processing.service_handler import ServiceHandler
     from pipeline_processing.settings import Settings
 
@@ -41,7 +41,7 @@ class GetS3Files:
 
     def spec(self, options: argparse.Namespace) -> Mapping[str, Json]:
         """Return the spec that parsed ``options`` say; it names its buckets, so a run resumed elsewhere is the same."""
-        from pipeline_processing.processors.destination import clean_prefix  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.processors.get_s3_files.destination import clean_prefix  # noqa: PLC0415 - discovery stays light
 
         agencies = sorted({part.strip() for text in options.agency_id for part in text.split(",")} - {""})
         if bool(agencies) == options.all_agencies:
@@ -81,7 +81,7 @@ class GetS3Files:
     ) -> AsyncIterator[Item]:
         """Yield the items of every agency; ConfigError for an unknown agency, a missing bucket, an unfit query."""
         from pipeline_processing.model import Item  # noqa: PLC0415 - discovery stays light
-        from pipeline_processing.processors import employment_history, file_plan, s3_files  # noqa: PLC0415 - the same
+        from pipeline_processing.processors.get_s3_files import employment_history, file_plan, s3_files  # noqa: PLC0415 - the same
 
         source = services.store(spec["source_bucket"])
         agencies = await self._check(spec, services)
@@ -112,7 +112,7 @@ class GetS3Files:
         self, run_id: str, spec: Mapping[str, Json], results: AsyncIterator[Gathered], services: ServiceHandler
     ) -> Published:
         """Write each agency's manifest and commit the catalog; see `catalog` for what two runs do to each other."""
-        from pipeline_processing.processors.publication import Publication  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.processors.get_s3_files.publication import Publication  # noqa: PLC0415 - discovery stays light
 
         publication = Publication(
             run_id,
@@ -138,14 +138,14 @@ class GetS3Files:
         wanted = spec["agencies"]
         if wanted and all([await _has_objects(source, _source_prefix(spec, agency_id)) for agency_id in wanted]):
             return list(wanted)
-        from pipeline_processing.processors.file_plan import agencies_in_bucket  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.processors.get_s3_files.file_plan import agencies_in_bucket  # noqa: PLC0415 - discovery stays light
 
         found = {agency_id: "" async for agency_id in agencies_in_bucket(source, spec["source_prefix"])}
         where = f"s3://{source.bucket}/{spec['source_prefix']}"
         return choose(wanted, found, where=where, way_out=IN_A_BUCKET)
 
     def _found(self, spec: Mapping[str, Json], services: ServiceHandler, agency_id: str) -> AsyncIterator[FileMapping]:
-        from pipeline_processing.processors import file_plan  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.processors.get_s3_files import file_plan  # noqa: PLC0415 - discovery stays light
 
         if spec["attachments_from"] == "db":
             return file_plan.known_to_database(services.attachments, agency_id)
@@ -207,7 +207,7 @@ def _forbidden(spec: Mapping[str, Json]) -> str | None:
 
 async def _reach(source: ObjectStore, destination: ObjectStore, prefix: str) -> None:
     """Raise ConfigError now where a bucket is missing or closed. A HEAD could not tell which."""
-    from pipeline_processing.processors.destination import catalog_key  # noqa: PLC0415 - discovery stays light
+    from pipeline_processing.processors.get_s3_files.destination import catalog_key  # noqa: PLC0415 - discovery stays light
 
     try:
         await _has_objects(source, "")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline_processing.contracts.model import Contract
     from pipeline_processing.job import Job
     from pipeline_processing.model import Gathered, Item, Json, Processor, Published
-    from pipeline_processing.processors.silver.release_plan import Wish
+    from pipeline_processing.processors.release.plan import Wish
     from pipeline_processing.service_handler import ServiceHandler
 
 NAME: Final = "release_quarantined"
@@ -83,7 +83,7 @@ class ReleaseQuarantined(BronzeToSilver):
 
     async def plan(self, run_id: str, spec: Mapping[str, Json], services: ServiceHandler) -> AsyncIterator[Item]:
         """Yield the open rows that are meant, an item a file."""
-        from pipeline_processing.processors.silver import release_plan  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.processors.release import plan as release_plan  # noqa: PLC0415 - discovery stays light
 
         async for item in release_plan.items(run_id, wish_of(spec), destination_of(spec), services):
             yield item
@@ -96,7 +96,7 @@ class ReleaseQuarantined(BronzeToSilver):
         self, run_id: str, spec: Mapping[str, Json], results: AsyncIterator[Gathered], services: ServiceHandler
     ) -> Published:
         """Commit decisions, quarantine and rows, in this order."""
-        from pipeline_processing.processors.silver.release_publication import (  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.processors.release.publication import (  # noqa: PLC0415 - discovery stays light
             ReleasePublication,
         )
 
@@ -125,7 +125,7 @@ def with_edited_options(parser: Parser) -> None:
 
 def wish_of(spec: Mapping[str, Json]) -> Wish:
     """Return what the run was asked for."""
-    from pipeline_processing.processors.silver.release_plan import Wish  # noqa: PLC0415 - discovery stays light
+    from pipeline_processing.processors.release.plan import Wish  # noqa: PLC0415 - discovery stays light
     from pipeline_processing.quarantine.book import Filter  # noqa: PLC0415 - the same
 
     rows = Filter(tuple(spec["rules"]), tuple(spec["files"]), tuple(spec["agencies"]), frozenset(spec["ids"]))

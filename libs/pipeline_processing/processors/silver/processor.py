@@ -16,7 +16,7 @@ from pipeline_processing import __version__
 from pipeline_processing.model import ItemResult
 from pipeline_processing.processors.cancellation import in_thread
 from pipeline_processing.processors.content import ContentFile, store
-from pipeline_processing.processors.refine import open_rows, refine
+from pipeline_processing.processors.refining.refine import open_rows, refine
 from pipeline_processing.processors.silver.item import NAME, REFINED, FileStatus, SilverPack, pack_of, problems_of
 from pipeline_processing.processors.silver.snapshots import read_contract, read_reference
 from pipeline_processing.processors.silver.standing import read_mended
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from etl_core.objects import ObjectStore
     from pipeline_processing.contracts.model import Contract
     from pipeline_processing.model import Gathered, Item, Json, Output, Problem
-    from pipeline_processing.processors.refined import Refined
+    from pipeline_processing.processors.refining.refined import Refined
     from pipeline_processing.processors.silver.item import SourceFile
     from pipeline_processing.readers import Rows
 

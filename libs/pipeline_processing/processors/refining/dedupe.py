@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from pipeline_processing.contracts.model import Dedupe
-    from pipeline_processing.processors.staging import Staging
+    from pipeline_processing.processors.refining.staging import Staging
 
 BUCKETS: Final = 64
 """Buckets of the first spill; one of them is sorted in memory at a time, at 16 bytes a row."""

@@ -18,11 +18,11 @@ import polars as pl
 from etl_core.errors import Permanent
 from pipeline_processing.contracts.model import LINEAGE
 from pipeline_processing.contracts.types import polars_type
-from pipeline_processing.processors.dedupe import KeyIndex
-from pipeline_processing.processors.quarantine_file import Origin, QuarantineFile
-from pipeline_processing.processors.refined import NAMES_TOLD, Refined
-from pipeline_processing.processors.silver_file import Shape, write
-from pipeline_processing.processors.staging import Staging
+from pipeline_processing.processors.refining.dedupe import KeyIndex
+from pipeline_processing.processors.refining.quarantine_file import Origin, QuarantineFile
+from pipeline_processing.processors.refining.refined import NAMES_TOLD, Refined
+from pipeline_processing.processors.refining.silver_file import Shape, write
+from pipeline_processing.processors.refining.staging import Staging
 from pipeline_processing.quality.checks import compile_checks
 from pipeline_processing.quality.profile import Profiler
 from pipeline_processing.quality.verdict import STATUSES

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from pipeline_processing.processors.silver_file import Output
+    from pipeline_processing.processors.refining.silver_file import Output
     from pipeline_processing.quality.profile import Profile
     from pipeline_processing.quality.verdict import Verdict
     from pipeline_processing.readers import Dialect

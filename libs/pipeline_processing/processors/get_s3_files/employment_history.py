@@ -16,7 +16,7 @@ from etl_core.errors import InvalidData
 from etl_core.retry import Backoff
 from pipeline_processing.model import ItemResult
 from pipeline_processing.processors.content import ContentFile, store
-from pipeline_processing.processors.destination import content_key
+from pipeline_processing.processors.get_s3_files.destination import content_key
 from pipeline_processing.processors.patience import patiently
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from etl_core.errors import (
 from etl_core.objects import ObjectRef
 from etl_core.retry import Backoff
 from pipeline_processing.model import ItemResult, Output, Problem
-from pipeline_processing.processors import source_metadata
+from pipeline_processing.processors.get_s3_files import source_metadata
 from pipeline_processing.processors.patience import patiently
 
 if TYPE_CHECKING:

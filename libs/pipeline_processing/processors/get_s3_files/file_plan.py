@@ -14,8 +14,8 @@ from etl_core.errors import ConfigError, NotFound, Permanent
 from etl_core.objects import KEY_LIMIT
 from etl_core.spool import SortedSpool
 from pipeline_processing.packing import Packer
-from pipeline_processing.processors.destination import UnfitName, attachment_key, relative_name
-from pipeline_processing.processors.s3_files import FileMapping, status_of
+from pipeline_processing.processors.get_s3_files.destination import UnfitName, attachment_key, relative_name
+from pipeline_processing.processors.get_s3_files.s3_files import FileMapping, status_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable

@@ -22,10 +22,10 @@ from etl_core.errors import AccessDenied, Archived, InvalidData, NotFound, Preco
 from pipeline_processing.model import ItemResult, Problem
 from pipeline_processing.processors.cancellation import in_thread
 from pipeline_processing.processors.content import ContentFile, store
-from pipeline_processing.processors.refine import open_rows
+from pipeline_processing.processors.refining.refine import open_rows
+from pipeline_processing.processors.release.published_keys import keys_of, taken_keys
 from pipeline_processing.processors.silver.item import REFINED, pack_of
 from pipeline_processing.processors.silver.processor import SilverProcessor, entry_of, footer_of, status_of
-from pipeline_processing.processors.silver.published_keys import keys_of, taken_keys
 from pipeline_processing.processors.silver.snapshots import read_pin
 from pipeline_processing.quarantine.decisions import Ruling, decided
 from pipeline_processing.quarantine.editing import headers_of, protected_in
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from pipeline_processing.contracts.model import Contract
     from pipeline_processing.model import Gathered, Item, Json, Output
-    from pipeline_processing.processors.refined import Refined
+    from pipeline_processing.processors.refining.refined import Refined
     from pipeline_processing.processors.silver.item import Release, SilverPack, SourceFile
     from pipeline_processing.processors.silver.processor import Given
     from pipeline_processing.readers import Rows

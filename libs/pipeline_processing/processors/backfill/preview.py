@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import AccessDenied, Archived, InvalidData, NotFound, PreconditionFailed
+from pipeline_processing.processors.backfill.difference import Difference, compare, rows_of
 from pipeline_processing.processors.cancellation import in_thread
-from pipeline_processing.processors.refine import refine
-from pipeline_processing.processors.silver.difference import Difference, compare, rows_of
+from pipeline_processing.processors.refining.refine import refine
 from pipeline_processing.processors.silver.item import REFINED, FileStatus
 from pipeline_processing.processors.silver.processor import mending, status_of
 from pipeline_processing.processors.silver.standing import Standing, read_mended
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from etl_core.objects import ObjectStore
     from pipeline_processing.contracts.model import Contract
     from pipeline_processing.model import Json
-    from pipeline_processing.processors.refined import Refined
-    from pipeline_processing.processors.silver.backfill import Judged
+    from pipeline_processing.processors.backfill.selection import Judged
+    from pipeline_processing.processors.refining.refined import Refined
     from pipeline_processing.service_handler import ServiceHandler
     from pipeline_processing.tables import DataFile, Table
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 from pipeline_processing.model import Output, Problem, Published
 from pipeline_processing.problems import Problems
+from pipeline_processing.processors.release.processor import NAME, problems_of
 from pipeline_processing.processors.silver import dataset_tables as tables
 from pipeline_processing.processors.silver import standing
 from pipeline_processing.processors.silver.item import REFINED, pack_of
-from pipeline_processing.processors.silver.release import NAME, problems_of
 from pipeline_processing.quarantine.book import rolled_back_in
 from pipeline_processing.quarantine.claims import Claim, claim
 from pipeline_processing.tables import DataFile

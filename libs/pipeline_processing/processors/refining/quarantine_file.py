@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
 
-from pipeline_processing.processors.staging import Staging
+from pipeline_processing.processors.refining.staging import Staging
 from pipeline_processing.quarantine.schema import READER, SCHEMA, quarantine_id
 from pipeline_processing.readers import LINE, ROW
 from pipeline_processing.tables.stats import ROW_GROUP

@@ -6,15 +6,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from pipeline_processing.processors.silver import release_plan
+from pipeline_processing.processors.release import plan as release_plan
+from pipeline_processing.processors.release.processor import ReleaseProcessor
 from pipeline_processing.processors.silver.item import REFINED
 from pipeline_processing.processors.silver.processor import SilverConfig
-from pipeline_processing.processors.silver.release import ReleaseProcessor
 
 if TYPE_CHECKING:
     from pipeline_processing.model import Json
+    from pipeline_processing.processors.release.plan import Wish
     from pipeline_processing.processors.silver.item import Destination
-    from pipeline_processing.processors.silver.release_plan import Wish
     from pipeline_processing.service_handler import ServiceHandler
 
 RUN: Final = "dry-run"

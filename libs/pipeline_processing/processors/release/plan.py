@@ -13,10 +13,10 @@ import polars as pl
 from etl_core.errors import ConfigError, NotFound
 from pipeline_processing.contracts.model import Contract  # noqa: TC001 - dataclasses keep their annotations
 from pipeline_processing.model import Item
+from pipeline_processing.processors.release.processor import NAME
+from pipeline_processing.processors.release.published_keys import keys_of
 from pipeline_processing.processors.silver.dataset_tables import silver_schema
 from pipeline_processing.processors.silver.item import PublishedFile, Release, SilverPack, SourceFile
-from pipeline_processing.processors.silver.published_keys import keys_of
-from pipeline_processing.processors.silver.release import NAME
 from pipeline_processing.processors.silver.snapshots import Snapshots
 from pipeline_processing.processors.silver.standing import Standing, standing
 from pipeline_processing.quarantine import editing

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline_processing.model import Published, canonical_json
 from pipeline_processing.problems import Problems
-from pipeline_processing.processors import catalog, employment_history, file_manifest, s3_files
-from pipeline_processing.processors.destination import catalog_key
-from pipeline_processing.processors.file_manifest import ManifestRows
+from pipeline_processing.processors.get_s3_files import catalog, employment_history, file_manifest, s3_files
+from pipeline_processing.processors.get_s3_files.destination import catalog_key
+from pipeline_processing.processors.get_s3_files.file_manifest import ManifestRows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -19,8 +19,8 @@ import orjson
 from etl_core.errors import InvalidData
 from etl_core.spool import SortedSpool
 from pipeline_processing.processors.content import ContentFile, store
-from pipeline_processing.processors.destination import content_key
-from pipeline_processing.processors.s3_files import STORED, Pack, pack_of
+from pipeline_processing.processors.get_s3_files.destination import content_key
+from pipeline_processing.processors.get_s3_files.s3_files import STORED, Pack, pack_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from pipeline_processing.contracts.model import LINEAGE
-from pipeline_processing.processors.silver.difference import rows_of
+from pipeline_processing.processors.backfill.difference import rows_of
 from pipeline_processing.quarantine.policy import DEDUPE
 
 if TYPE_CHECKING:

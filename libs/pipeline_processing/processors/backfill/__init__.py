@@ -1,0 +1,1 @@
+"""Reprocessing: which files, what would change, and the way back."""
