@@ -53,6 +53,7 @@ def test_a_service_that_comes_back_finds_the_fleet_at_work(
         addresses = {f"AWS_ENDPOINT_URL_{name}": wire.url for name, wire in wires.items()}
         run = fleet.run()
         workers = [fleet.worker("--concurrency", "2", **addresses) for _ in range(2)]
+        until(lambda: all(worker.events("worker.started") for worker in workers), "both workers")
         controller = run.start(environment=addresses)
         until(lambda: len(run.keys("done/")) >= 2, "the first markers")
 

@@ -90,7 +90,7 @@ async def _merged(table: Table, files: FileRewriter, group: Sequence[DataFile]) 
         # Another optimize may take the number before: then it has merged something, and this group has its next turn.
         if (await table.commit(Change(APP, snapshot.applied.get(APP, 0) + 1, decide))).changed:
             return True
-    log.info("table.group_left", table=table.uri, files=len(group), orphan=merged.path)
+    log.info("table.group_left", table=table.uri, files=len(group), key=merged.path)
     return False
 
 
