@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, Protocol
 
+from pipeline_processing.job import Job
 from pipeline_processing.packing import parse_size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from pipeline_processing.arguments import Parser
+    from pipeline_processing.model import Json
+    from pipeline_processing.settings import Settings
+
+
+class JobOfOptions(Job, Protocol):
+    """A job whose spec can be made of options that are parsed already."""
+
+    def spec(self, options: argparse.Namespace) -> Mapping[str, Json]:
+        """Return the run's spec."""
+        ...
 
 
 def count(text: str) -> int:
@@ -41,3 +55,27 @@ def with_run_options(parser: Parser) -> Parser:
     )
     run.add_argument("--json", action="store_true", help="print the report as one JSON document")
     return parser
+
+
+def run_in_process(parser: Parser, make: Callable[[Settings], JobOfOptions], argv: Sequence[str]) -> int:
+    """Run ``make``'s job inline in this process; return an exit code."""
+    from pipeline_processing.service_handler import ServiceHandler  # noqa: PLC0415 - discovery stays light
+    from pipeline_processing.stages import run_inline  # noqa: PLC0415 - the same
+
+    options = with_run_options(parser).parse_args(argv)
+    handler = ServiceHandler.for_process()
+    job = make(handler.settings)
+    spec = job.spec(options)
+
+    async def run() -> int:
+        async with handler as services:
+            return await run_inline(
+                job,
+                spec,
+                services,
+                run_id=options.run_id,
+                tolerate=options.tolerate_failures,
+                json_output=options.json,
+            )
+
+    return asyncio.run(run())

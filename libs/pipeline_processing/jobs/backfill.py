@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError, check_all
 from pipeline_processing import __version__
-from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver, Maker, contract_of, destination_of, run_in_process
+from pipeline_processing.jobs._options import run_in_process
+from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver, Maker, contract_of, destination_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -178,7 +179,7 @@ def definition() -> Job:
 
 def main(argv: Sequence[str]) -> int:
     """Run inline in this process; return an exit code."""
-    return run_in_process(Backfill, argv)
+    return run_in_process(Backfill().parser(), Backfill, argv)
 
 
 JOB = (main, "refine selected bronze files again and replace what they published, in one commit")

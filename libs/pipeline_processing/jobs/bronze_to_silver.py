@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError, check_all
 from pipeline_processing.arguments import Parser
-from pipeline_processing.jobs._options import count, size, with_run_options
+from pipeline_processing.jobs._options import count, run_in_process, size
 
 if TYPE_CHECKING:
     import argparse
@@ -315,31 +314,7 @@ def definition() -> Job:
 
 def main(argv: Sequence[str]) -> int:
     """Run inline in this process; return an exit code."""
-    return run_in_process(BronzeToSilver, argv)
-
-
-def run_in_process(make: type[BronzeToSilver], argv: Sequence[str]) -> int:
-    """Run ``make``'s job inline in this process; return an exit code."""
-    from pipeline_processing.service_handler import ServiceHandler  # noqa: PLC0415 - discovery stays light
-    from pipeline_processing.stages import run_inline  # noqa: PLC0415 - the same
-
-    options = with_run_options(make().parser()).parse_args(argv)
-    handler = ServiceHandler.for_process()
-    job = make(handler.settings)
-    spec = job.spec(options)
-
-    async def run() -> int:
-        async with handler as services:
-            return await run_inline(
-                job,
-                spec,
-                services,
-                run_id=options.run_id,
-                tolerate=options.tolerate_failures,
-                json_output=options.json,
-            )
-
-    return asyncio.run(run())
+    return run_in_process(parser(NAME), BronzeToSilver, argv)
 
 
 JOB = (main, "refine agencies' bronze files by a contract into a silver table, with quarantine and profile")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import AccessDenied, ConfigError, NotFound, check_all
 from pipeline_processing.arguments import Parser
-from pipeline_processing.jobs._options import count, size, with_run_options
+from pipeline_processing.jobs._options import count, run_in_process, size
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -276,26 +275,7 @@ def definition() -> Job:
 
 def main(argv: Sequence[str]) -> int:
     """Run inline in this process; return an exit code."""
-    options = with_run_options(parser()).parse_args(argv)
-    from pipeline_processing.service_handler import ServiceHandler  # noqa: PLC0415 - discovery stays light
-    from pipeline_processing.stages import run_inline  # noqa: PLC0415 - the same
-
-    handler = ServiceHandler.for_process()
-    job = GetS3Files(handler.settings)
-    spec = job.spec(options)
-
-    async def run() -> int:
-        async with handler as services:
-            return await run_inline(
-                job,
-                spec,
-                services,
-                run_id=options.run_id,
-                tolerate=options.tolerate_failures,
-                json_output=options.json,
-            )
-
-    return asyncio.run(run())
+    return run_in_process(parser(), GetS3Files, argv)
 
 
 JOB = (main, "copy agencies' attachments between buckets, with a manifest, and export employment histories as CSV")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError, check_all
 from pipeline_processing.arguments import Parser
+from pipeline_processing.jobs._options import run_in_process
 from pipeline_processing.jobs._tables import with_table_options
-from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver, contract_of, destination_of, run_in_process
+from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver, contract_of, destination_of
 
 if TYPE_CHECKING:
     import argparse
@@ -174,7 +175,7 @@ def definition() -> Job:
 
 def main(argv: Sequence[str]) -> int:
     """Run inline in this process; return an exit code."""
-    return run_in_process(ReleaseQuarantined, argv)
+    return run_in_process(ReleaseQuarantined().parser(), ReleaseQuarantined, argv)
 
 
 JOB = (main, "send quarantined rows through the contract again and publish those that pass")

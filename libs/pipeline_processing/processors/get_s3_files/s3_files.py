@@ -12,14 +12,11 @@ from typing import TYPE_CHECKING, Final, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from etl_core.errors import (
-    AccessDenied,
-    Archived,
     EtlError,
     InvalidData,
     NoSuchBucket,
     NotFound,
     Permanent,
-    PreconditionFailed,
     Transient,
 )
 from etl_core.objects import ObjectRef
@@ -27,6 +24,7 @@ from etl_core.retry import Backoff
 from pipeline_processing.model import ItemResult, Output, Problem
 from pipeline_processing.processors.get_s3_files import source_metadata
 from pipeline_processing.processors.patience import patiently
+from pipeline_processing.processors.sources import lost_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -299,17 +297,7 @@ def _is_proven(one: ObjectInfo, other: ObjectInfo) -> bool:
 
 def status_of(error: EtlError) -> FileStatus:
     """Return the status of a file that met ``error``; its message is the reason."""
-    match error:
-        case NotFound():
-            return "missing"
-        case PreconditionFailed():
-            return "changed"
-        case Archived():
-            return "archived"
-        case AccessDenied():
-            return "denied"
-        case _:
-            return "failed"
+    return lost_by(error) or "failed"
 
 
 def _stored(mapping: FileMapping, status: FileStatus, info: ObjectInfo, doubt: str = "") -> FileResult:

@@ -20,6 +20,7 @@ from pipeline_processing.processors.refining.refine import open_rows, refine
 from pipeline_processing.processors.silver.item import NAME, REFINED, FileStatus, SilverPack, pack_of, problems_of
 from pipeline_processing.processors.silver.snapshots import read_contract, read_reference
 from pipeline_processing.processors.silver.standing import read_mended
+from pipeline_processing.processors.sources import lost_by
 from pipeline_processing.quarantine.policy import waive
 from pipeline_processing.quarantine.selected import MendedRows
 from pipeline_processing.tables import partition_path
@@ -228,17 +229,7 @@ def write_profile(refined: Refined, item: Item) -> Path:
 
 def status_of(error: Exception) -> FileStatus:
     """Return the status of a file that met ``error``; its message is the reason."""
-    match error:
-        case NotFound():
-            return "missing"
-        case PreconditionFailed():
-            return "changed"
-        case Archived():
-            return "archived"
-        case AccessDenied():
-            return "denied"
-        case _:
-            return "unreadable"
+    return lost_by(error) or "unreadable"
 
 
 def entry_of(file: SourceFile, status: FileStatus, reason: str) -> dict[str, Json]:
