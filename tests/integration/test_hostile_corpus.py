@@ -20,11 +20,11 @@ SECONDS: Final = 170
 CHECKED: Final = ("rows", "kind", "encoding", "header", "first")
 
 
-def read(cases: tuple[str, ...], folder: Path) -> dict[str, dict[str, Any]]:
+def read(cases: tuple[str, ...], folder: Path, program: str = "read_all.py") -> dict[str, dict[str, Any]]:
     """Read ``cases`` in one child; what came of each, the child's end included where it did not get through."""
     asked = [[case, str(folder / case.partition("#")[0]), VERDICTS[case].get("format", {})] for case in cases]
     child = subprocess.run(
-        [sys.executable, str(HOSTILE / "read_all.py")],
+        [sys.executable, str(HOSTILE / program)],
         input=json.dumps(asked),
         capture_output=True,
         text=True,
@@ -71,6 +71,24 @@ def test_a_small_hostile_file_comes_to_its_verdict(case: str, small: dict[str, d
 @pytest.mark.parametrize("case", BIG)
 def test_a_big_hostile_file_comes_to_its_verdict(case: str, big: dict[str, dict[str, Any]]) -> None:
     check(VERDICTS[case], big[case])
+
+
+@pytest.fixture(scope="module")
+def refined() -> dict[str, dict[str, Any]]:
+    return read(SMALL, HOSTILE / "files", "refine_all.py")
+
+
+@pytest.mark.parametrize("case", SMALL)
+def test_every_record_of_a_small_hostile_file_is_accounted_for_all_the_way_to_silver(
+    case: str, refined: dict[str, dict[str, Any]]
+) -> None:
+    verdict, found = VERDICTS[case], refined[case]
+    if "invalid" in verdict or "config" in verdict:
+        assert "refused" in found, found
+        return
+    assert verdict["rows"] + sum(verdict.get("rejects", {}).values()) == found.get("rows_in"), found
+    assert found["verdict"] in {"pass", "warn", "fail_file"}
+    assert sum(verdict.get("rejects", {}).values()) <= found["quarantined"]
 
 
 def test_the_corpus_has_every_reason_for_which_a_record_is_rejected() -> None:
