@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
+from etl_core.errors import ConfigError
+from pipeline_processing.cli.local_file import check_source
 from pipeline_processing.cli.main import main
 
 if TYPE_CHECKING:
@@ -88,6 +92,34 @@ def test_a_column_of_json_booleans_is_read(tmp_path: Path, capsys: pytest.Captur
 def test_a_path_that_is_no_file_is_a_usage_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == main(["validate", str(tmp_path), "--contract", CONTRACT])
     assert "is a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["validate FILE --contract C", "profile FILE", "contracts infer FILE"])
+@pytest.mark.parametrize(
+    ("name", "says"), [("none", "is not there"), ("pipe", "is no ordinary file"), ("x" * 300, "can not be read: ")]
+)
+def test_a_path_that_can_not_be_read_is_a_usage_error(
+    command: str, name: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    words = {"FILE": str(tmp_path / name), "C": CONTRACT}
+    assert 2 == main([words.get(word, word) for word in command.split()])
+    assert says in capsys.readouterr().err
+
+
+def test_a_file_that_may_not_be_read_is_a_usage_error(
+    officers: Callable[[str], str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(_self: Path, *_how: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    path = officers("")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "open", refuse)
+        with pytest.raises(ConfigError, match="can not be read: Permission denied"):
+            check_source(Path(path), where="FILE")
+    assert 2 == main(["validate", path, "--contract", CONTRACT, "--reference", "units=none.csv"])
+    assert "none.csv is not there" in capsys.readouterr().err
 
 
 def test_json_is_one_document_without_values_of_classified_columns(capsys: pytest.CaptureFixture[str]) -> None:

@@ -164,15 +164,15 @@ def _diff(options: argparse.Namespace) -> int:
 
 
 def _infer(options: argparse.Namespace) -> int:
-    from pipeline_processing.contracts.document import parse  # noqa: PLC0415 - the engine takes half a second
+    from pipeline_processing.cli.local_file import check_source  # noqa: PLC0415 - the engine takes half a second
+    from pipeline_processing.contracts.document import parse  # noqa: PLC0415 - see above
     from pipeline_processing.contracts.infer import infer  # noqa: PLC0415 - see above
     from pipeline_processing.readers.open_file import open_file  # noqa: PLC0415 - see above
 
     if options.output and options.output.exists() and not options.force:
         raise ConfigError("there is a file already", where=str(options.output), way_out="--force overwrites it")
     check_target(options.output, where="--output")
-    if not options.file.is_file():
-        raise ConfigError("there is no such file", where=str(options.file), way_out="give the path of a sample")
+    check_source(options.file, where="FILE")
     with open_file(options.file) as rows:
         # What is not odd is not said: it would only refuse a file that is written otherwise.
         delimiter = rows.dialect.delimiter if rows.dialect.delimiter != "," else None

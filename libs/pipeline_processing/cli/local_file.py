@@ -50,11 +50,9 @@ class LocalFile:
 def refined(file: LocalFile, *, keep: Path | None = None) -> Iterator[Refined]:
     """Give what became of the file; its outputs are gone afterwards, unless they are to be kept in ``keep``.
 
-    ConfigError for a path that is no file, and where protected columns would be kept without the product's own key.
+    ConfigError for a path that can not be read, and where protected columns would be kept without the product's key.
     """
-    if not file.path.is_file():
-        what = "is a folder" if file.path.is_dir() else "is not there"
-        raise ConfigError(f"{file.path} {what}", where="FILE", way_out="name one file")
+    check_source(file.path, where="FILE")
     size = file.path.stat().st_size
     with tempfile.TemporaryDirectory(prefix="refine-") as name, _progress(file.path.name) as tell:
         yield refine(
@@ -70,6 +68,20 @@ def refined(file: LocalFile, *, keep: Path | None = None) -> Iterator[Refined]:
             footer=_footer(file),
             on_progress=tell,
         )
+
+
+def check_source(path: Path, *, where: str) -> None:
+    """ConfigError for a path that is no ordinary file, or that can not be read."""
+    what = "is not there"
+    try:
+        if path.is_file():
+            path.open("rb").close()
+            return
+        if path.exists():
+            what = "is a folder" if path.is_dir() else "is no ordinary file"
+    except OSError as error:
+        what = f"can not be read: {error.strerror}"
+    raise ConfigError(f"{path} {what}", where=where, way_out="name one file")
 
 
 def page_of(file: LocalFile, refined: Refined) -> QualityPage:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from etl_core.errors import ConfigError
 from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.exits import DONE
-from pipeline_processing.cli.local_file import LocalFile, page_of, refined
+from pipeline_processing.cli.local_file import LocalFile, check_source, page_of, refined
 from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
 from pipeline_processing.cli.writing import check_target, write
 from pipeline_processing.contracts.infer import infer
@@ -67,8 +67,7 @@ def _contract(options: argparse.Namespace) -> Contract:
     if options.contract is not None:
         contract = load(options.contract, dataset=options.dataset)
     else:
-        if not options.file.is_file():
-            raise ConfigError(f"{options.file} is not there", where="FILE", way_out="name one file")
+        check_source(options.file, where="FILE")
         with open_file(options.file) as rows:
             text = infer(
                 (batch.frame for batch in rows), dataset=options.dataset or options.file.name.partition(".")[0]

@@ -11,7 +11,7 @@ import polars as pl
 from etl_core.errors import ConfigError, InvalidData
 from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.exits import DONE, FAILED, PARTLY
-from pipeline_processing.cli.local_file import LocalFile, page_of, refined
+from pipeline_processing.cli.local_file import LocalFile, check_source, page_of, refined
 from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
 from pipeline_processing.cli.writing import check_target, new_folder, write
 from pipeline_processing.contracts.load import load
@@ -93,8 +93,9 @@ def _references(given: Sequence[str]) -> dict[str, pl.DataFrame]:
     found: dict[str, pl.DataFrame] = {}
     for text in given:
         name, equals, path = text.partition("=")
-        if not equals or not Path(path).is_file():
+        if not equals:
             raise ConfigError(f"{text!r} names no file", where="--reference", way_out="write NAME=FILE, CSV or Parquet")
+        check_source(Path(path), where="--reference")
         try:
             read = pl.read_parquet(path) if path.endswith(".parquet") else pl.read_csv(path, infer_schema=False)
         except pl.exceptions.PolarsError as error:
