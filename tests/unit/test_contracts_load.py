@@ -213,6 +213,13 @@ def test_what_a_column_may_not_say_is_refused_at_its_place(one: object, place: s
     assert any(line.startswith(f"schema.people.properties.a.{place}: ") and what in line for line in said)
 
 
+@pytest.mark.parametrize("name", ["a b", "a'b", "a/b", "a%20b", "å"])
+def test_a_partition_column_has_a_name_that_folders_show_as_it_is(name: str) -> None:
+    (said,) = faults_of(column(name, partitioned=True))
+
+    assert said.startswith(f"schema.people.properties.{name}.partitioned: in folder names readers do not find a name")
+
+
 def test_derived_columns_that_read_each_other_in_a_circle_are_refused() -> None:
     said = faults_of(column("a", custom={"derive": "b || 'x'"}), column("b", custom={"derive": "a || 'y'"}))
 

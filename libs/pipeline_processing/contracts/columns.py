@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Final, cast
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from pipeline_processing.contracts.java_formats import strptime_format
@@ -65,7 +66,7 @@ def column_of(source: SchemaProperty, scope: Scope) -> Column:
         required=bool(source.required),
         unique=bool(source.unique),
         primary_key_position=_position(site, "primaryKey", "primaryKeyPosition"),
-        partition_position=_position(site, "partitioned", "partitionKeyPosition"),
+        partition_position=_partition(site),
         classification=(source.classification or "").strip().lower() or None,
         protection=_protection(site),
         sources=_sources(site, is_made=bool(derive or lookup)),
@@ -106,6 +107,14 @@ def _physical_type(site: _Site) -> str | None:
         way_out = f"precision from 1 to {MOST_DIGITS}, scale at most the precision"
         site.fault("physicalType", f"{physical} can not be kept", way_out)
     return physical
+
+
+def _partition(site: _Site) -> int | None:
+    name = site.source.name or ""
+    if site.source.partitioned and quote(name, safe="") != name:
+        what = "in folder names readers do not find a name with other characters than A-Z a-z 0-9 _ - . ~"
+        site.fault("partitioned", what, "rename the column, and give its header in sources; or partition by another")
+    return _position(site, "partitioned", "partitionKeyPosition")
 
 
 def _protection(site: _Site) -> Json:
