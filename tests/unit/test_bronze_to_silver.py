@@ -8,7 +8,7 @@ import pytest
 from etl_core.errors import ConfigError
 from pipeline_controller.commands import Controller
 from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver
-from pipeline_processing.stages import open_control
+from pipeline_processing.stages import finish_run, open_control, plan_run, work_inline
 from silver_world import CONTRACT, DIRTY, PEOPLE, SilverWorld
 
 if TYPE_CHECKING:
@@ -85,6 +85,20 @@ async def test_a_file_that_can_not_be_read_withholds_the_run_unless_a_part_may_b
     assert not report["is_published"]
     assert 3 == await world.run("r2", "--publish-partial")
     assert [1, 2, 3] == sorted((await world.rows())["id"].to_list())
+
+
+async def test_a_run_whose_outputs_were_vacuumed_publishes_nothing_that_can_not_be_read(world: SilverWorld) -> None:
+    services = world.handler()
+    job, control = BronzeToSilver(services.settings), open_control(services)
+    run, manifest = await plan_run(job, job.parse(world.arguments()), services, control, run_id="r1")
+    await work_inline(job, services, control, run, manifest)
+    written = [key for key in await world.keys("silver", "tables/people/") if key.endswith(".parquet")]
+    await world.buckets.store("silver").delete(written[:1])
+    with pytest.raises(ConfigError, match="1 of the files that the run r1 would publish are deleted"):
+        await finish_run(job, services, control, "r1")
+    assert 0 == (await world.rows()).height
+    assert 0 == await world.run("r2")
+    assert 3 == (await world.rows()).height
 
 
 async def test_the_footer_names_run_contract_code_and_source(world: SilverWorld) -> None:

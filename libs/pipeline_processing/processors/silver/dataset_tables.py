@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 from heapq import nlargest
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from etl_core.errors import ConfigError, NotFound
 from pipeline_processing.quarantine.schema import SCHEMA as QUARANTINE_COLUMNS
 from pipeline_processing.tables import Change, DataFile, Edit
-from pipeline_processing.tables.publication import check_stands
+from pipeline_processing.tables.publication import check_stands, origins_of
 from pipeline_processing.tables.publishing import app_of, publish
 from pipeline_processing.tables.rewriting import FileRewriter
 from pipeline_processing.tables.schema import schema_of
@@ -20,12 +22,15 @@ from pipeline_processing.transforms.columns import published_schema
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from etl_core.objects import ObjectStore
     from pipeline_processing.contracts.model import Contract
     from pipeline_processing.processors.silver.item import Destination
     from pipeline_processing.service_handler import ServiceHandler
-    from pipeline_processing.tables import Snapshot, TableSchema
+    from pipeline_processing.tables import Snapshot, Table, TableSchema
     from pipeline_processing.tables.publishing import Publication
 
+HEADS: Final = 32
+"""Files looked at together before a commit."""
 RUNS_BACK: Final = 50
 """Runs in whose profiles an agency's last one is looked for."""
 ROW_COUNTS: Final = ("rows_in", "rows_out", "quarantined", "deduplicated")
@@ -98,12 +103,44 @@ async def commit(
     version: int,
     schema: TableSchema,
 ) -> Publication:
-    """Commit a run's files to one of the dataset's tables, in place of what their sources had there."""
+    """Commit a run's files to one of the dataset's tables, in place of what their sources had there.
+
+    ConfigError where one of them is not in the bucket any more: a table that names it could not be read.
+    """
     table = services.table(destination, which)
     column = "source_file" if which else "_source_file"
     store = services.store(destination.bucket)
+    await _check_there(table, store, files, run=run, version=version)
     rewriter = FileRewriter(store, table.root, clock=services.clock, nonce=services.nonce, source_column=column)
     return await publish(table, files, run=run, version=version, schema=schema, rewriter=rewriter)
+
+
+async def _check_there(table: Table, store: ObjectStore, files: Sequence[DataFile], *, run: str, version: int) -> None:
+    """Look at each file that the run has not in the table yet: a vacuum of orphans may have taken what waited long."""
+    snapshot = await table.snapshot()
+    if snapshot.applied.get(app_of(run), -1) >= version:
+        return
+    live = {origin.identity for file in snapshot.files.values() for origin in origins_of(file)}
+    paths = [file.path for file in files if not any(origin.identity in live for origin in origins_of(file))]
+    gone: list[str] = []
+    for start in range(0, len(paths), HEADS):
+        some = paths[start : start + HEADS]
+        found = await asyncio.gather(*(_is_there(store, f"{table.root}{path}") for path in some))
+        gone += [path for path, is_there in zip(some, found, strict=True) if not is_there]
+    if gone:
+        raise ConfigError(
+            f"{len(gone):,} of the files that the run {run} would publish are deleted, such as {gone[0]}",
+            where=table.uri,
+            way_out="refine them again: another run, with a new --run-id",
+        )
+
+
+async def _is_there(store: ObjectStore, key: str) -> bool:
+    try:
+        await store.head(key)
+    except NotFound:
+        return False
+    return True
 
 
 async def append(
