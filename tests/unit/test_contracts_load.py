@@ -541,3 +541,11 @@ def test_the_order_of_duplicates_is_none_of_digests() -> None:
     said = faults_of(protected, column("b"), custom={"dedupe": {"key": ["a"], "order": ["b", "a desc"]}})
     place = "schema.people.customProperties.dedupe.order"
     assert [f"{place}: a is protected: its digests have no order (order by another)"] == said
+
+
+@pytest.mark.parametrize("ending", ["quarantine", "decisions", "files", "profiles"])
+def test_a_dataset_can_not_be_called_like_a_table_beside_another(ending: str) -> None:
+    document = "apiVersion: v3.1.0\nkind: DataContract\nid: a\nversion: 1.0.0\nstatus: active\nschema:\n"
+    table = f"  - name: people__{ending}\n    properties: [{{name: id, logicalType: integer}}]\n"
+    with pytest.raises(ConfigError, match="is the name of a table beside another"):
+        load(document + table)

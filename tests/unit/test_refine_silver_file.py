@@ -14,6 +14,7 @@ import pytest
 from etl_core.errors import InvalidData
 from pipeline_processing.processors.refining.silver_file import Output, Shape, is_one_of, sink, with_constants, write
 from pipeline_processing.processors.refining.staging import Staging
+from pipeline_processing.tables import NULL_FOLDER
 from pipeline_processing.tables.stats import ROW_GROUP
 
 if TYPE_CHECKING:
@@ -67,6 +68,14 @@ def test_rows_are_split_by_partition_nulls_first(tmp_path: Path) -> None:
 def test_too_many_partitions_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidData, match="more than 256 partitions by n"):
         written(tmp_path, staged(tmp_path, pl.DataFrame({"n": range(257)})), partition_by=("n",))
+
+
+@pytest.mark.parametrize("column", ["s", "_agency_id"])
+def test_a_value_that_readers_take_for_null_is_no_partition(tmp_path: Path, column: str) -> None:
+    staging = staged(tmp_path, pl.DataFrame({"s": ["a", NULL_FOLDER]}))
+    constants = {"_agency_id": NULL_FOLDER}
+    with pytest.raises(InvalidData, match="which readers take for null"):
+        written(tmp_path, staging, partition_by=(column,), constants=constants)
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,10 @@ _NOT_IN_OUTPUT: Final = {
 }
 
 
+BESIDE: Final = ("__quarantine", "__decisions", "__files", "__profiles")
+"""Endings of the tables that stand beside a dataset's own."""
+
+
 def load(source: Path | str, *, dataset: str | None = None) -> Contract:
     """Return the contract of ``source``: a path, or the document's text (anything with a line break in it).
 
@@ -120,6 +124,10 @@ def _contract(
     scope: Scope,
 ) -> Contract:
     name = scope.dataset
+    if name.endswith(BESIDE):
+        scope.faults.add(
+            f"{scope.place}.name", f"{name!r} is the name of a table beside another", "choose another ending"
+        )
     columns, checks = compiled
     custom = ours(table.customProperties)
     levels, fresh = sla_of(model.slaProperties or (), model.slaDefaultElement, datasets, scope)

@@ -145,9 +145,13 @@ def in_order(partition: Mapping[str, str | None], partition_by: Sequence[str]) -
     return {name: partition[name] for name in partition_by if name in partition} | dict(partition)
 
 
+NULL_FOLDER: Final = "__HIVE_DEFAULT_PARTITION__"
+"""Hive's name for null: no value may be called so, for readers would take it for null."""
+
+
 def _folder(value: str | None) -> str:
     # Hive's name for null; an empty text is null to Delta Lake.
-    return quote(value, safe="") if value else "__HIVE_DEFAULT_PARTITION__"
+    return quote(value, safe="") if value else NULL_FOLDER
 
 
 class Table(Protocol):
