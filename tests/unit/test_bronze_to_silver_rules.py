@@ -12,6 +12,7 @@ import pytest
 
 from etl_core.errors import ConfigError
 from pipeline_processing.jobs.bronze_to_silver import BronzeToSilver
+from pipeline_processing.processors.silver import care
 from pipeline_processing.processors.silver.item import Destination
 from quarantine_world import PROTECTED, QuarantineWorld
 from silver_world import CONTRACT, PEOPLE, SilverWorld
@@ -123,6 +124,18 @@ async def test_plain_parquet_has_the_same_rows_and_is_incremental_too(world: Sil
     assert "tables/people/_manifest.json" in await world.keys("silver")
     assert 0 == await world.run("r2", "--format", "parquet")
     assert {"unchanged": 1} == (await world.report("r2"))["outcomes"]
+
+
+async def test_a_dataset_has_one_format_and_no_job_of_the_other_touches_it(world: SilverWorld) -> None:
+    await world.bronze("10/people.csv", PEOPLE)
+    assert 0 == await world.run("r1")
+    before = await world.content("silver")
+    with pytest.raises(ConfigError, match="s3://silver/tables/people is a table of the format delta"):
+        await world.run("r2", "--format", "parquet")
+    services, other = world.handler(), Destination("silver", "tables", "people", "parquet")
+    with pytest.raises(ConfigError, match="is a table of the format delta"):
+        await anext(care.there(other, services))
+    assert before == await world.content("silver")
 
 
 async def test_a_pack_holds_small_files_and_accounts_for_each(world: SilverWorld) -> None:

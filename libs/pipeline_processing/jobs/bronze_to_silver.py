@@ -134,9 +134,11 @@ class BronzeToSilver:
         contract: Contract,
         destination: Destination,
     ) -> Maker:
-        from pipeline_processing.processors.silver.snapshots import Snapshots  # noqa: PLC0415 - discovery stays light
+        from pipeline_processing.processors.silver.dataset_tables import check_format  # noqa: PLC0415 - discovery
+        from pipeline_processing.processors.silver.snapshots import Snapshots  # noqa: PLC0415 - the same
         from pipeline_processing.processors.silver.standing import standing  # noqa: PLC0415 - the same
 
+        await check_format(services, destination)
         snapshots = Snapshots(services.store(destination.bucket), destination, services.clock, services.jitter)
         pin = await snapshots.freeze_contract(contract, spec["contract"])
         references = {

@@ -74,7 +74,7 @@ def write(rows: pl.LazyFrame, into: Path, shape: Shape, *, heed: Callable[[], No
         found = {"rows.parquet": dict.fromkeys(split_by)}
         sink(rows.drop(split_by), into / "rows.parquet", shape).collect(engine="streaming")
     order = sorted(found, key=lambda name: [(value is not None, value or "") for value in found[name].values()])
-    if any(NULL_FOLDER in values.values() for values in (fixed, *found.values())):
+    if NULL_FOLDER in fixed.values() or any(NULL_FOLDER in values.values() for values in found.values()):
         raise InvalidData(f"a value of {', '.join(shape.partition_by)} is {NULL_FOLDER}, which readers take for null")
     partitions = {name: {column: {**fixed, **found[name]}[column] for column in shape.partition_by} for name in order}
     return [_output(into / name, partition, shape) for name, partition in partitions.items()]

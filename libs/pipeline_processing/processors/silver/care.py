@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from etl_core.errors import ConfigError
 from pipeline_processing.model import ItemResult
+from pipeline_processing.processors.silver.dataset_tables import check_format
 from pipeline_processing.processors.silver.item import Destination
 from pipeline_processing.tables import maintenance
 from pipeline_processing.tables.compaction import groups, optimize
@@ -149,6 +150,7 @@ async def there(destination: Destination, services: ServiceHandler) -> AsyncIter
     """Yield the tables that exist; ConfigError where the dataset has none: nothing looked after is not all well."""
     is_any = False
     for which in TABLES:
+        await check_format(services, destination, which)
         if (await services.table(destination, which).snapshot()).exists:
             is_any = True
             yield which

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pipeline_processing.tables import Snapshot, Table, TableSchema
     from pipeline_processing.tables.publishing import Publication
 
+_MARKS: Final = {"delta": "_delta_log/", "parquet": "_manifest.json"}
+"""What is below a table's root in its format, and in no other."""
 HEADS: Final = 32
 """Files looked at together before a commit."""
 RUNS_BACK: Final = 50
@@ -91,6 +93,18 @@ async def check_not_rolled_back(services: ServiceHandler, destination: Destinati
     """
     for which in ("", *BESIDE):
         check_stands(await services.table(destination, which).snapshot(), run)
+
+
+async def check_format(services: ServiceHandler, destination: Destination, which: str = "") -> None:
+    """ConfigError where a table of the other format stands in the same place: each takes the other's for orphans."""
+    other = "parquet" if destination.format == "delta" else "delta"
+    root = destination.root(which)
+    async for _ in services.store(destination.bucket).list(f"{root}/{_MARKS[other]}"):
+        raise ConfigError(
+            f"s3://{destination.bucket}/{root} is a table of the format {other}",
+            where="--format",
+            way_out=f"--format {other}, or another --silver-prefix",
+        )
 
 
 async def commit(
