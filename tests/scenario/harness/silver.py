@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import polars as pl
 
@@ -57,12 +58,12 @@ class SilverRun(Run):
 
     @classmethod
     def make(cls, fleet: Fleet, folder: Path, run_id: str = "silver") -> SilverRun:
-        mark = run_id.replace("_", "-")
+        mark = f"{run_id.replace('_', '-')}-{uuid4().hex[:8]}"
         run = cls(
             fleet,
             run_id,
-            Bucket.make(f"silver-{mark}-{id(fleet) % 10**8}", fleet.s3),
-            Bucket.make(f"bronze-{mark}-{id(fleet) % 10**8}", fleet.s3),
+            Bucket.make(f"silver-{mark}", fleet.s3),
+            Bucket.make(f"bronze-{mark}", fleet.s3),
             folder / "people.odcs.yaml",
         )
         run.contract.write_text(CONTRACT)
