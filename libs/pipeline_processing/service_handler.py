@@ -212,6 +212,7 @@ class ServiceHandler:
             self._database = Database(
                 url.get_secret_value(),
                 statement_cache_size=self.settings.database_statement_cache,
+                max_connections=self.settings.database_connections,
                 variable="PIPELINE_DATABASE_URL",
             )
             self._stack.push_async_callback(self._database.aclose)

@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     database_statement_cache: int = Field(
         default=100, ge=0, description="Prepared statements kept a connection; 0 behind PgBouncer."
     )
+    database_connections: int = Field(
+        default=10, ge=1, le=1000, description="Most connections of one process to the database."
+    )
     queries_dir: Path | None = Field(default=None, description="Folder of SQL files that replace the built-in queries.")
 
     lease: Duration = Field(
@@ -65,7 +68,10 @@ class Settings(BaseSettings):
         default=timedelta(seconds=2), gt=timedelta(0), description="First retry's longest wait."
     )
     backoff_cap: Duration = Field(
-        default=timedelta(minutes=15), gt=timedelta(0), description="Longest wait between retries."
+        default=timedelta(minutes=15),
+        gt=timedelta(0),
+        le=timedelta(hours=12),
+        description="Longest wait between retries; SQS hides a message for 12 hours at most.",
     )
 
     worker_concurrency: int = Field(default=8, ge=1, le=1000, description="Items in work at once in one worker.")
@@ -80,6 +86,12 @@ class Settings(BaseSettings):
     health_port: int = Field(
         default=8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics; 0 picks a free one."
     )
+
+    deployment: Path | None = Field(
+        default=None,
+        description="File that describes the whole deployment; a worker proves it at its start.",
+    )
+    pool: str | None = Field(default=None, description="Which of the deployment's pools this worker belongs to.")
 
     schedule_time: AwareDatetime | None = Field(
         default=None, description="When this run was scheduled (ISO 8601): part of the run id where none is given."
