@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, Info, PlatformCollector, ProcessCollector
 
 DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Bucket bounds in seconds, from a small copy to a large file."""
+WAITS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0)
+"""Bucket bounds in seconds, from a message that is awaited to one that has waited for days."""
 
 
 def new_registry() -> CollectorRegistry:
@@ -19,3 +21,8 @@ def new_registry() -> CollectorRegistry:
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     return registry
+
+
+def tell_version(registry: CollectorRegistry, product: str, version: str) -> None:
+    """Put ``<product>_build_info{version="…"} 1`` into ``registry``: which code a process runs."""
+    Info(f"{product}_build", "The version of the code.", registry=registry).info({"version": version})

@@ -15,6 +15,7 @@ from uuid import uuid4
 import structlog
 
 from etl_core.errors import ConfigError, NotFound
+from etl_core.health import HealthServer
 from etl_core.lifecycle import StopSignals, leaving_within
 from etl_core.queue.lease import LeaseKeeper
 from etl_core.retry import Backoff
@@ -33,7 +34,6 @@ from pipeline_processing.settings import Settings
 from pipeline_processing.settlement import RetryPolicy
 from pipeline_processing.settler import Settler
 from pipeline_worker.consumer import Consumer, Limits
-from pipeline_worker.health import HealthServer
 from pipeline_worker.measures import Measures
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ async def _work(options: argparse.Namespace) -> None:
         queue, dead_letters = await _queues(options, services)
         await _refuse_unsafe(settings, queue, dead_letters)
         await _reach_the_records(services)
-        measures = Measures()
+        measures = Measures(processors)
         policy = await queue.policy()
         consumer = wire(
             services,
@@ -85,7 +85,14 @@ async def _work(options: argparse.Namespace) -> None:
             measures=measures,
             receive_limit=policy.max_receive_count,
         )
-        async with HealthServer(consumer, measures.registry, host=settings.health_host, port=settings.health_port):
+        probes = HealthServer(
+            consumer,
+            measures.registry,
+            host=settings.health_host,
+            port=settings.health_port,
+            variable="PIPELINE_HEALTH_PORT",
+        )
+        async with probes:
             log.info("worker.started", queue=queue.name, processors=sorted(processors), concurrency=limits.concurrency)
             await consumer.run(signals.requested)
         log.info("worker.stopped", queue=queue.name)

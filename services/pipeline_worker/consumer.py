@@ -17,6 +17,7 @@ from etl_core.queue import BATCH_LIMIT
 from etl_core.retry import Backoff
 from pipeline_processing.messages import PROCESSOR
 from pipeline_processing.settlement import Failed, LostLease, Unrecorded
+from pipeline_worker.measures import UNKNOWN
 from pipeline_worker.slots import Slots
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ class Consumer:
                 del self._polls[number]
             self._is_reachable = True
             self._slots.give(places - len(deliveries))
-            self._measures.receives.labels("messages" if deliveries else "empty").inc()
+            self._measures.receive(deliveries, self._clock.now())
             if is_over:
                 self._draining.set()
             elif deliveries:
@@ -182,6 +183,8 @@ class Consumer:
                 # Empty at once: the queue is at its limit in flight. That is not *no work*, and no reason to spin.
                 misses += 1
                 await self._pause(BACKOFF.delay(misses, self._jitter()))
+            else:
+                self._measures.queue_age.set(0)
 
     async def _take_places(self) -> int:
         while not self._draining.is_set():
@@ -198,7 +201,6 @@ class Consumer:
 
     async def _accept(self, deliveries: Sequence[Delivery]) -> None:
         helds = [self._keeper.hold(delivery) for delivery in deliveries]
-        self._measures.received.inc(len(deliveries))
         if self._draining.is_set():  # what a poll still brought
             await self._settler.release(deliveries, helds)
             self._slots.give(len(deliveries))
@@ -265,10 +267,8 @@ class Consumer:
     def _tell(self, context: Context, outcome: Outcome, settlement: Settlement, seconds: float) -> None:
         message, kind = context.message, type(outcome).__name__.lower()
         known = message is not None and self._executor.knows(message.processor)
-        processor = message.processor if message and known else "unknown"
-        self._measures.items.labels(processor, kind).inc()
-        self._measures.seconds.labels(processor).observe(seconds)
-        self._measures.settlements.labels(type(settlement).__name__.lower()).inc()
+        processor = message.processor if message and known else UNKNOWN
+        self._measures.settle(processor, outcome, settlement, seconds)
         if isinstance(outcome, LostLease):
             self._measures.leases_lost.inc()
         failure = outcome.failure if isinstance(outcome, Failed | Unrecorded) else None

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from etl_core import health
 from etl_core.errors import ConfigError
+from etl_core.health import HealthServer
 from etl_core.metrics import new_registry
-from pipeline_worker import health
-from pipeline_worker.health import HealthServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

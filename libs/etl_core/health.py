@@ -43,13 +43,19 @@ class Health(Protocol):
 
 
 class HealthServer:
-    """Serves within its context. Port 0 takes a free one; `port` says which, and the log does."""
+    """Serves within its context. Port 0 takes a free one; `port` says which, and the log does.
 
-    def __init__(self, health: Health, registry: CollectorRegistry, *, host: str, port: int) -> None:
+    ``variable`` names the port's setting in an error.
+    """
+
+    def __init__(
+        self, health: Health, registry: CollectorRegistry, *, host: str, port: int, variable: str = "health port"
+    ) -> None:
         self._health = health
         self._metrics = make_wsgi_app(registry)
         self._host = host
         self._asked_port = port
+        self._variable = variable
         self._server: WSGIServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -68,7 +74,7 @@ class HealthServer:
         except OSError as error:
             raise ConfigError(
                 f"can not listen on {self._host}:{self._asked_port}: {error.strerror}",
-                where="PIPELINE_HEALTH_PORT",
+                where=self._variable,
                 way_out="name a free port, or 0 for any",
             ) from error
         threading.Thread(target=self._server.serve_forever, args=(0.1,), name="health", daemon=True).start()
