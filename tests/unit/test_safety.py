@@ -57,17 +57,16 @@ def test_a_queue_without_dead_letters_is_unsafe() -> None:
     assert [("has-dead-letters", "unsafe")] == _rules(policy=policy, dead_letters=None)
 
 
-def test_dead_letters_are_kept_for_fourteen_days_and_no_shorter_than_the_queue() -> None:
-    dlq = QueuePolicy(lease=timedelta(seconds=30), retention=timedelta(days=4))
+def test_dead_letters_are_kept_for_fourteen_days() -> None:
+    dlq = QueuePolicy(lease=timedelta(seconds=30), retention=timedelta(days=13))
 
-    assert [("dead-letters-are-kept", "unsafe"), ("retention-fits-dead-letters", "unsafe")] == _rules(dead_letters=dlq)
-    assert [("dead-letters-are-kept", "unsafe")] == _rules(policy=_queue(retention=timedelta(days=4)), dead_letters=dlq)
+    assert [("dead-letters-are-kept", "unsafe")] == _rules(dead_letters=dlq)
 
 
-def test_retries_that_outlast_the_retention_are_a_warning() -> None:
-    policy = _queue(retention=timedelta(hours=1))
-
-    assert [("retries-within-retention", "warning")] == _rules(policy=policy)
+def test_retries_that_outlast_the_retention_are_unsafe() -> None:
+    # Five attempts of up to a lease (5 min) and a wait (15 min) each, and two leases of workers that die: 110 min.
+    assert [] == _rules(policy=_queue(retention=timedelta(minutes=110)))
+    assert [("retries-within-retention", "unsafe")] == _rules(policy=_queue(retention=timedelta(minutes=109)))
 
 
 def test_unsafe_findings_come_first_and_each_says_why_and_what_to_do() -> None:
