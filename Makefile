@@ -6,6 +6,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS  ?= tests/unit tests/contract tests/architecture tests/integration tests/scenario
 JOBS   ?= 2
 # The local endpoint pins another botocore, so it has an environment, and a lock, of its own.
+# The image needs no local stack, so requirements.lock has none; a laptop's environment has both.
+LOCAL    := services/pipeline_local/requirements.lock
 ENDPOINT := services/pipeline_local/launcher/requirements.txt
 SHELL  := /bin/bash
 
@@ -49,9 +51,11 @@ format: setup-dev ## Rewrite the code in the project's format
 
 lock: setup-dev ## Rewrite the hashed locks: the product's, its developers', and the local endpoint's
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	  --extra db --extra local pyproject.toml --output-file requirements.lock
+	  --extra db pyproject.toml --output-file requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
-	  --all-extras --constraint requirements.lock pyproject.toml --output-file requirements-dev.lock
+	  --extra db --extra local --constraint requirements.lock pyproject.toml --output-file $(LOCAL)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  --all-extras --constraint $(LOCAL) pyproject.toml --output-file requirements-dev.lock
 	sed -n 's/ .*//; /^[A-Za-z]/p' $(ENDPOINT) | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-header - --output-file $(ENDPOINT)
 
@@ -64,9 +68,9 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than Python 3.11 (set PYTHON=...)" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(VENV)/bin/python install --quiet pip; }
 
-$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
+$(VENV)/.runtime: $(LOCAL) pyproject.toml | $(VENV)/bin/python
 	@echo "setting up $(VENV) (once)"
-	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --require-hashes -r $(LOCAL)
 	@$(PIP) install --no-deps --editable .
 	@touch $@
 
