@@ -13,13 +13,13 @@ LEFT_OUT = {"__pycache__"}
 
 
 def main() -> int:
-    """Return 0 when the wheel holds every file under libs/ and services/, else 1."""
+    """Return 0 when the wheel holds every file under libs/ and services/ and the chart's defaults, else 1."""
     expected = {
         str(path.relative_to(folder))
         for folder in (ROOT / "libs", ROOT / "services")
         for path in folder.rglob("*")
         if path.is_file() and not LEFT_OUT & set(path.parts)
-    }
+    } | {"pipeline_processing/chart_values.yaml"}
     with tempfile.TemporaryDirectory() as target:
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", target, str(ROOT)]
         subprocess.run(command, check=True)

@@ -1,4 +1,7 @@
-"""`pipeline-processing doctor`: whether the settings are whole and safe, and every service can be reached."""
+"""`pipeline-processing doctor`: whether the settings are whole and safe, and every service can be reached.
+
+With a whole deployment (``--config``, ``--chart``) it proves that, and reaches nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 from collections import Counter
 from dataclasses import asdict
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError
@@ -13,6 +17,7 @@ from etl_core.settings import environment, unknown
 from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.checks import SUBJECTS, Check, Request, examine
 from pipeline_processing.cli.exits import DONE, FAILED, MEANINGS, USAGE
+from pipeline_processing.cli.proof import proof
 from pipeline_processing.cli.terminal import print_json, print_pairs, print_table
 from pipeline_processing.service_handler import ServiceHandler
 from pipeline_processing.settings import Settings
@@ -30,6 +35,8 @@ PATIENCE: Final = 20.0
 def main(argv: Sequence[str] | None = None) -> int:
     """Check everything, print it, and return USAGE for faults and unsafe sets, FAILED when a service is down."""
     options = _parser().parse_args(argv)
+    if options.config or options.chart:
+        return report(proof(options.config, options.chart), as_json=options.json)
     try:
         services = ServiceHandler.for_process()
     except ConfigError as error:
@@ -94,8 +101,22 @@ async def _examine(services: ServiceHandler, options: argparse.Namespace) -> lis
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="pipeline-processing doctor",
-        description="Check the settings, reach each service, try what may be done there, and refuse unsafe sets.",
-        epilog="It writes an object into the control and the silver bucket, and removes it; it touches no message.",
+        description="Check the settings, reach each service, try what may be done there, and refuse unsafe sets."
+        " With --config or --chart: prove a whole deployment safe, before it is installed, and reach nothing.",
+        epilog="It writes an object into the control and the silver bucket, and removes it; it touches no message."
+        " Exit codes: 0 all is well, 1 a service is down, 2 something is unsafe or wrong.",
+    )
+    whole = parser.add_mutually_exclusive_group()
+    whole.add_argument(
+        "--config", type=Path, metavar="FILE", help="prove the deployment that this file describes (docs/deploy.md)"
+    )
+    whole.add_argument(
+        "--chart",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="VALUES",
+        help="prove what the chart installs with this file of values; repeatable, as helm's -f",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     parser.add_argument(

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -18,6 +19,7 @@ from pipeline_processing.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pydantic_core import ErrorDetails
     from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
     from etl_core.queue import QueuePolicy
@@ -216,6 +218,11 @@ class Deployment(_Part):
         return (pool for pool in self.pools if pool.lane == lane)
 
 
+_KEYS: Final = sorted(
+    {str(field.alias) for part in _Part.__subclasses__() for field in part.model_fields.values()} | _FOR_KUBERNETES
+)
+
+
 def parse(document: Mapping[str, Any], *, where: str = _TOP) -> Deployment:
     """Return what ``document`` describes: `ALL_SECTIONS`, defaults not merged yet. ConfigError lists every fault."""
     if strangers := sorted(set(document) - set(ALL_SECTIONS)):
@@ -232,7 +239,7 @@ def parse(document: Mapping[str, Any], *, where: str = _TOP) -> Deployment:
     try:
         deployment = Deployment.model_validate(whole)
     except ValidationError as error:
-        faults = [f"{_place(whole, fault['loc'])}: {_plain(fault['msg'])}" for fault in error.errors()]
+        faults = [f"{_place(whole, fault['loc'])}: {_told(fault)}" for fault in error.errors()]
         raise ConfigError("; ".join(faults), where=where, way_out="correct these values") from None
     _refuse_strays(deployment, where)
     return deployment
@@ -318,6 +325,13 @@ def _place(document: Mapping[str, Any], path: Sequence[int | str]) -> str:
         name = part.get("name", rest[0]) if isinstance(part, dict) else rest[0]
         return ".".join(str(step) for step in (f"{section}[{name}]", *rest[1:]))
     return ".".join(str(step) for step in path)
+
+
+def _told(fault: ErrorDetails) -> str:
+    if fault["type"] != "extra_forbidden":
+        return _plain(fault["msg"])
+    near = difflib.get_close_matches(str(fault["loc"][-1]), _KEYS, n=1)
+    return f"no such key{f', did you mean {near[0]}?' if near else ''}"
 
 
 def _plain(message: str) -> str:
