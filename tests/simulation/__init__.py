@@ -1,1 +1,1 @@
-"""Queue, workers and autoscalers as a simulation: which configurations lose work, and which scaling is worth its money."""
+"""Queue, workers and autoscalers, simulated: which settings lose work, and which scaling is worth its money."""
