@@ -4,7 +4,7 @@
 {{- default .Chart.Name .Values.nameOverride -}}
 {{- end -}}
 
-{{/* The prefix of every object's name. Never cut: a name that is too long is refused where it is made. */}}
+{{/* The prefix of every object's name. Never cut: names that are too long are refused (_checks.tpl). */}}
 {{- define "pipeline-processing.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
@@ -33,14 +33,24 @@ app.kubernetes.io/part-of: pipeline-processing
 {{- end }}
 {{- end -}}
 
-{{/* A name that fits, or a failure: (dict "name" NAME "limit" 52 "what" "CronJob") */}}
-{{- define "pipeline-processing.fitting" -}}
-{{- if gt (len .name) (int .limit) -}}
-{{- fail (printf "%s name %q has %d characters; the limit is %d: shorten its name, the release's, or set fullnameOverride" .what .name (len .name) (int .limit)) -}}
-{{- end -}}
-{{- .name -}}
+{{/* Labels of pods; add `app.kubernetes.io/component`. No version of the chart: its next one shall not drain every worker. */}}
+{{- define "pipeline-processing.podLabels" -}}
+{{ include "pipeline-processing.selectorLabels" . }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
+{{/* An object's metadata: (dict "root" $ "name" NAME "component" COMPONENT) */}}
+{{- define "pipeline-processing.metadata" -}}
+name: {{ .name }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "pipeline-processing.labels" .root | nindent 2 }}
+  app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* The image, by digest where there is one. */}}
 {{- define "pipeline-processing.image" -}}
 {{- with .Values.image -}}
 {{- if .digest -}}
@@ -53,6 +63,19 @@ app.kubernetes.io/part-of: pipeline-processing
 
 {{/* Name of a role's ServiceAccount: (dict "root" $ "role" "worker") */}}
 {{- define "pipeline-processing.serviceAccount" -}}
-{{- $name := (index .root.Values.identity .role).serviceAccount | default (printf "%s-%s" (include "pipeline-processing.fullname" .root) .role) -}}
-{{- include "pipeline-processing.fitting" (dict "name" $name "limit" 63 "what" "ServiceAccount") -}}
+{{- with (index .root.Values.identity .role).serviceAccount -}}
+{{- . -}}
+{{- else -}}
+{{- include "pipeline-processing.fullname" .root }}-{{ .role }}
+{{- end -}}
+{{- end -}}
+
+{{/* Name of a pool's objects: (dict "root" $ "name" POOL) */}}
+{{- define "pipeline-processing.workerName" -}}
+{{- include "pipeline-processing.fullname" .root }}-worker-{{ .name }}
+{{- end -}}
+
+{{/* Name of a schedule's CronJob: (dict "root" $ "name" SCHEDULE) */}}
+{{- define "pipeline-processing.scheduleName" -}}
+{{- include "pipeline-processing.fullname" .root }}-{{ .name }}
 {{- end -}}

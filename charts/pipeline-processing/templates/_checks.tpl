@@ -1,0 +1,131 @@
+{{/* What no schema can say. All faults at once, each with its way out. */}}
+
+{{- define "pipeline-processing.faults" -}}
+{{- include "pipeline-processing.settingsFaults" . -}}
+{{- include "pipeline-processing.poolFaults" . -}}
+{{- include "pipeline-processing.scheduleFaults" . -}}
+{{- include "pipeline-processing.identityFaults" . -}}
+{{- include "pipeline-processing.togetherFaults" . -}}
+{{- end -}}
+
+{{- define "pipeline-processing.settingsFaults" -}}
+{{- if not .Values.settings.PIPELINE_CONTROL_BUCKET }}
+- settings.PIPELINE_CONTROL_BUCKET is empty: name the bucket of run records (docs/aws.md)
+{{- end }}
+{{- $taken := dict "PIPELINE_DATABASE_URL" "is a secret: put it into a Secret and name that in secrets" -}}
+{{- $_ := set $taken "PIPELINE_TOKEN_KEY" "is a secret: put it into a Secret and name that in secrets" -}}
+{{- $_ := set $taken "PIPELINE_CONTRACTS_DIR" "is the chart's: set contracts.configMap" -}}
+{{- $_ := set $taken "PIPELINE_DEPLOYMENT" "is the chart's: leave it out" -}}
+{{- $_ := set $taken "PIPELINE_POOL" "is the chart's: leave it out" -}}
+{{- $_ := set $taken "PIPELINE_HEALTH_PORT" "is the chart's, and probes ask at 8080: leave it out" -}}
+{{- $_ := set $taken "PIPELINE_WORKER_CONCURRENCY" "is the pool's: set its concurrency" -}}
+{{- range $name, $_ := .Values.lanes -}}
+{{- $_ := set $taken (include "pipeline-processing.laneVariable" $name) (printf "is the lane's: set lanes.%s.queueUrl" $name) -}}
+{{- end -}}
+{{- $places := dict "settings" .Values.settings "poolDefaults.settings" .Values.poolDefaults.settings "scheduleDefaults.settings" .Values.scheduleDefaults.settings -}}
+{{- range .Values.pools -}}{{- $_ := set $places (printf "pool %s: settings" .name) (.settings | default dict) -}}{{- end -}}
+{{- range .Values.schedules -}}{{- $_ := set $places (printf "schedule %s: settings" .name) (.settings | default dict) -}}{{- end -}}
+{{- range $place, $settings := $places -}}
+{{- range $name, $why := $taken -}}
+{{- if hasKey $settings $name }}
+- {{ $place }}.{{ $name }} {{ $why }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* (dict "root" $ "what" "pool live" "lane" LANE) */}}
+{{- define "pipeline-processing.laneFaults" -}}
+{{- if not (hasKey .root.Values.lanes .lane) }}
+- {{ .what }}: there is no lane {{ .lane | quote }}: name one of {{ keys .root.Values.lanes | sortAlpha | join ", " }}, or add it to lanes
+{{- else if not (index .root.Values.lanes .lane).queueUrl }}
+- {{ .what }}: lane {{ .lane }} has no queue: set lanes.{{ .lane }}.queueUrl (docs/aws.md)
+{{- end }}
+{{- end -}}
+
+{{/* (dict "what" "pool live" "name" NAME "limit" 54 "kind" "ScaledObject") */}}
+{{- define "pipeline-processing.nameFaults" -}}
+{{- if gt (len .name) (int .limit) }}
+- {{ .what }}: its {{ .kind }} would be called {{ .name }}, {{ len .name }} characters where {{ .limit }} are allowed: shorten its name, or set fullnameOverride
+{{- end }}
+{{- end -}}
+
+{{- define "pipeline-processing.poolFaults" -}}
+{{- $names := list -}}
+{{- range .Values.pools -}}
+{{- $pool := include "pipeline-processing.pool" (dict "root" $ "pool" .) | fromJson -}}
+{{- $what := printf "pool %s" $pool.name -}}
+{{- if has $pool.name $names }}
+- two pools are called {{ $pool.name }}: give one of them another name
+{{- end -}}
+{{- $names = append $names $pool.name -}}
+{{- include "pipeline-processing.laneFaults" (dict "root" $ "what" $what "lane" $pool.lane) -}}
+{{- include "pipeline-processing.nameFaults" (dict "what" $what "name" (include "pipeline-processing.workerName" (dict "root" $ "name" $pool.name)) "limit" 54 "kind" "ScaledObject") -}}
+{{- with $pool.scaling -}}
+{{- if and (eq .kind "fixed") (lt (int .min) 1) }}
+- {{ $what }}: a fixed pool has scaling.min pods, which is {{ int .min }}: set it to 1 or more
+{{- end -}}
+{{- if and (ne .kind "fixed") (gt (int .min) (int .max)) }}
+- {{ $what }}: scaling.min ({{ int .min }}) is more than scaling.max ({{ int .max }}): raise max, or lower min
+{{- end -}}
+{{- if and (ne .kind "fixed") .queueAge.enabled (not .queueAge.serverAddress) }}
+- {{ $what }}: scaling.queueAge has no serverAddress: set it to the URL of Prometheus
+{{- end -}}
+{{- if and (ne .kind "fixed") .queueAge.enabled (not $.Values.monitor.enabled) }}
+- {{ $what }}: scaling.queueAge is measured by the monitor: set monitor.enabled to true
+{{- end -}}
+{{- end -}}
+{{- if ge (int $pool.preStopSeconds) (int $pool.terminationGracePeriodSeconds) }}
+- {{ $what }}: preStopSeconds ({{ int $pool.preStopSeconds }}) leaves nothing of terminationGracePeriodSeconds ({{ int $pool.terminationGracePeriodSeconds }}): lower the first, or raise the second
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "pipeline-processing.scheduleFaults" -}}
+{{- $names := list -}}
+{{- range .Values.schedules -}}
+{{- $schedule := include "pipeline-processing.schedule" (dict "root" $ "schedule" .) | fromJson -}}
+{{- $what := printf "schedule %s" $schedule.name -}}
+{{- if has $schedule.name $names }}
+- two schedules are called {{ $schedule.name }}: give one of them another name
+{{- end -}}
+{{- $names = append $names $schedule.name -}}
+{{- include "pipeline-processing.nameFaults" (dict "what" $what "name" (include "pipeline-processing.scheduleName" (dict "root" $ "name" $schedule.name)) "limit" 52 "kind" "CronJob") -}}
+{{- if not $schedule.command -}}
+{{- include "pipeline-processing.laneFaults" (dict "root" $ "what" $what "lane" $schedule.lane) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "pipeline-processing.identityFaults" -}}
+{{- $identity := .Values.identity -}}
+{{- $autoscales := include "pipeline-processing.autoscales" . -}}
+{{- range $role := list "controller" "worker" "operator" -}}
+{{- $own := index $identity $role -}}
+{{- if and (eq $identity.kind "irsa") $own.create (not $own.roleArn) }}
+- identity.{{ $role }}.roleArn is empty: set the role of docs/aws.md, or create to false where the ServiceAccount exists, or identity.kind to podIdentity or none
+{{- end -}}
+{{- if and (not $own.create) (not $own.serviceAccount) }}
+- identity.{{ $role }}.create is false: name the existing ServiceAccount in identity.{{ $role }}.serviceAccount
+{{- end -}}
+{{- include "pipeline-processing.nameFaults" (dict "what" (printf "identity.%s" $role) "name" (include "pipeline-processing.serviceAccount" (dict "root" $ "role" $role)) "limit" 63 "kind" "ServiceAccount") -}}
+{{- end -}}
+{{- if and (eq $identity.kind "none") $autoscales (not $identity.keysSecret) }}
+- identity.kind is none, and KEDA has no keys to count messages with: name a Secret in identity.keysSecret, or set scaling.kind to fixed
+{{- end -}}
+{{- if and (ne $identity.kind "none") $identity.keysSecret }}
+- identity.keysSecret would win over the pods' roles: leave it out, or set identity.kind to none
+{{- end -}}
+{{- if and (eq $identity.keda.owner "workload") (ne $identity.kind "irsa") }}
+- identity.keda.owner is workload, which KEDA reads from the annotation that only irsa sets: set identity.keda.roleArn, or owner to keda
+{{- end -}}
+{{- end -}}
+
+{{- define "pipeline-processing.togetherFaults" -}}
+{{- if and .Values.migrations.enabled (not .Values.secrets) }}
+- migrations.enabled, but no Secret holds PIPELINE_DATABASE_URL: name it in secrets
+{{- end -}}
+{{- if and .Values.prometheusRule.enabled (not .Values.monitor.enabled) }}
+- prometheusRule.enabled, but nothing measures what its alerts are about: set monitor.enabled to true
+{{- end -}}
+{{- end -}}

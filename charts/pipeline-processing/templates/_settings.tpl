@@ -1,0 +1,21 @@
+{{/* Variables of every pod, as a map. What is empty is not set: the product has defaults of its own. */}}
+{{- define "pipeline-processing.settings" -}}
+AWS_DEFAULT_REGION: {{ .Values.aws.region | quote }}
+{{- with .Values.aws.endpointUrl }}
+AWS_ENDPOINT_URL: {{ . | quote }}
+{{- end }}
+{{- if .Values.contracts.configMap }}
+PIPELINE_CONTRACTS_DIR: /etc/pipeline-contracts
+{{- end }}
+PIPELINE_DEPLOYMENT: /etc/pipeline-processing/deployment.yaml
+{{- range $name, $lane := .Values.lanes }}
+{{- with $lane.queueUrl }}
+{{ include "pipeline-processing.laneVariable" $name }}: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- range $name, $value := .Values.settings }}
+{{- with $value }}
+{{ $name }}: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
