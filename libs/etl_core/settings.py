@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -14,7 +16,9 @@ from pydantic_settings import BaseSettings
 from etl_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+_ASSUMED: Final[ContextVar[Mapping[str, str]]] = ContextVar("assumed")
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
@@ -47,6 +51,16 @@ def unknown(kind: type[BaseSettings], names: Iterable[str], *, known: Collection
     return {name: next(iter(difflib.get_close_matches(name, fields, n=1, cutoff=0.8)), "") for name in strangers}
 
 
+@contextmanager
+def assuming(fields: Mapping[str, str]) -> Iterator[None]:
+    """Let `load` take these values before the environment's: to check here what is going to run elsewhere."""
+    token = _ASSUMED.set(fields)
+    try:
+        yield
+    finally:
+        _ASSUMED.reset(token)
+
+
 S = TypeVar("S", bound=BaseSettings)
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
@@ -55,10 +69,11 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 
 def load(kind: type[S], **overrides: Any) -> S:  # noqa: ANN401 - the fields' own types are checked by pydantic
     """Return the settings, or raise one ConfigError that lists every fault with its variable's name."""
+    prefix = str(kind.model_config.get("env_prefix", ""))
+    assumed = {name: value for name, value in _ASSUMED.get({}).items() if name in kind.model_fields}
     try:
-        return kind(**overrides)
+        return kind(**{**assumed, **overrides})
     except ValidationError as error:
-        prefix = str(kind.model_config.get("env_prefix", ""))
         faults = [
             f"{prefix}{'_'.join(str(part) for part in fault['loc'])}".upper()
             + f": {fault['msg'].removeprefix('Value error, ')}"

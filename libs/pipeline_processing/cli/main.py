@@ -46,6 +46,7 @@ _HELP: Final[Mapping[str, Mapping[str, str]]] = {
         "controller": "plan, scatter, wait, gather, publish; each of them alone too",
         "worker": "work on a lane's queue until told to stop",
         "dlq": "list, show and redrive dead letters",
+        "manifest": "print a run as a Kubernetes Job or CronJob, checked: manifest JOB -- ARGS",
     },
     "This machine": {
         "local": "start, stop and look at the embedded S3, SQS and Postgres",
@@ -53,6 +54,7 @@ _HELP: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "Care": {
         "doctor": "check the settings, reach each service, refuse unsafe sets",
+        "migrate": "bring the database's schema up to date; --dry-run says what is pending",
         "version": "print the version",
     },
 }
@@ -202,7 +204,17 @@ _BUILT_IN: Final[Mapping[str, Command]] = {
     "jobs": _jobs,
     **{
         name: _later(name.replace("-", "_"))
-        for name in ("new-job", "doctor", "contracts", "validate", "profile", "quarantine", "backfill")
+        for name in (
+            "new-job",
+            "doctor",
+            "contracts",
+            "validate",
+            "profile",
+            "quarantine",
+            "backfill",
+            "manifest",
+            "migrate",
+        )
     },
 }
 

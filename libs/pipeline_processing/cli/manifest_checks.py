@@ -1,0 +1,262 @@
+"""What can be known to be wrong with a manifest before the cluster sees it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final, get_args
+from zoneinfo import available_timezones
+
+from pydantic import SecretStr
+
+from etl_core.errors import ConfigError, check_all
+from etl_core.settings import assuming, environment
+from pipeline_processing.arguments import typed_as
+from pipeline_processing.deployment import settings_from, workload
+from pipeline_processing.deployment.cron import check_cron
+from pipeline_processing.layout import RUN_ID
+from pipeline_processing.settings import Settings
+from pipeline_processing.tolerance import Tolerance
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from pipeline_processing.job import Job
+
+LEAST_STARTING_DEADLINE: Final = timedelta(seconds=10)
+"""The CronJob controller looks every ten seconds; with less it may never be in time."""
+
+_PREFIX: Final = "PIPELINE_"
+_BUCKETS: Final = {f"{name}_bucket": f"the-{name}-bucket" for name in ("control", "source", "destination", "silver")}
+"""Stand for what the pod has and this process has not."""
+_SECRETS: Final = frozenset(
+    f"{_PREFIX}{name.upper()}"
+    for name, field in Settings.model_fields.items()
+    if SecretStr in {field.annotation, *get_args(field.annotation)}
+)
+_SECRET_NAME: Final = re.compile(r"(?:PASSWORD|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|ACCESS_KEY)(?!.*_(?:FILE|ID)$)")
+_PASSWORD: Final = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+
+_LABEL: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_DOMAIN: Final = rf"{_LABEL}(?:\.{_LABEL})*"
+_DOMAIN_LIMIT: Final = 253
+_IMAGE: Final = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?/)?"
+    r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
+    r"(?P<tag>:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(?P<digest>@sha256:[0-9a-f]{64})?"
+)
+_QUANTITY: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|Ki|Mi|Gi|Ti)?")
+_UNITS: Final = {"m": 0.001, None: 1.0} | {
+    unit: base ** (power + 1)
+    for base, units in ((1e3, ("k", "M", "G", "T")), (2.0**10, ("Ki", "Mi", "Gi", "Ti")))
+    for power, unit in enumerate(units)
+}
+
+
+def check_names(name: str, options: argparse.Namespace) -> None:
+    """Raise ConfigError for what Kubernetes would not take as a name."""
+    limit, why = (
+        (workload.CRON_NAME_LIMIT, "a CronJob's Jobs add 11 characters to it")
+        if options.cron
+        else (workload.NAME_LIMIT, "it is a label of the Job's pods")
+    )
+    named = {
+        "--service-account": [options.service_account],
+        "--config-map": options.config_map,
+        "--secret": options.secret,
+        "--contracts": [options.contracts],
+    }
+    check_all(
+        lambda: _named("--name", name, _LABEL, limit, why),
+        lambda: _named("--namespace", options.namespace, _LABEL, workload.NAME_LIMIT, "it is a label"),
+        lambda: _image(options.image),
+        *(
+            partial(_named, option, one, _DOMAIN, _DOMAIN_LIMIT, "it is an object's name")
+            for option, names in named.items()
+            for one in names
+        ),
+    )
+
+
+def check_run(options: argparse.Namespace) -> None:
+    """Raise ConfigError where the run's own options do not fit together."""
+    if options.tolerate_failures is not None:
+        Tolerance.parse(options.tolerate_failures)
+    if options.run_id is not None and not RUN_ID.fullmatch(options.run_id):
+        raise ConfigError(
+            f"{options.run_id!r} can not be a run's id",
+            where="--run-id",
+            way_out="use 1 to 128 letters, digits, '.', '_' and '-', a letter or digit first",
+        )
+    if options.run_id is not None and options.cron:
+        raise ConfigError(
+            "every Job of the schedule would be the same run", where="--run-id", way_out="leave it out with --cron"
+        )
+    if options.mode == "inline":
+        given = [name for name in ("lane", "timeout") if getattr(options, name) is not None]
+        if given:
+            raise ConfigError(
+                "a run within one process has no queue to wait for",
+                where=" and ".join(f"--{name}" for name in given),
+                way_out="leave it out with --mode inline",
+            )
+    if options.timeout is not None and options.timeout >= options.deadline:
+        raise ConfigError(
+            "the Job is killed before the run ends itself",
+            where="--timeout",
+            way_out="give less than --deadline",
+        )
+
+
+def check_schedule(options: argparse.Namespace) -> None:
+    """Raise ConfigError for a schedule that Kubernetes would refuse or never start."""
+    if options.cron is None:
+        given = [name for name in ("timezone", "starting_deadline") if getattr(options, name) is not None]
+        if given:
+            names = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise ConfigError("belongs to a schedule", where=names, way_out='give --cron "15 2 * * *" too')
+        return
+    check_all(
+        lambda: check_cron(options.cron, where="--cron"),
+        lambda: _timezone(options.timezone),
+        lambda: _starting_deadline(options.starting_deadline),
+    )
+
+
+def check_resources(resources: workload.Resources) -> None:
+    """Raise ConfigError for what is no quantity, and for a limit below its request."""
+    options = {
+        "--cpu": resources.cpu,
+        "--memory": resources.memory,
+        "--memory-limit": resources.memory_limit,
+        "--scratch": resources.scratch,
+    }
+    check_all(*(partial(_amount, option, text) for option, text in options.items()))
+    amounts = {option: _amount(option, text) for option, text in options.items()}
+    if amounts["--memory"] > amounts["--memory-limit"]:
+        raise ConfigError(
+            f"{resources.memory_limit} is less than the {resources.memory} that --memory asks for",
+            where="--memory-limit",
+            way_out="give as much or more",
+        )
+
+
+def check_secrets(arguments: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Raise ConfigError, without repeating it, for what looks like a secret: a manifest is kept and read by many."""
+    names = [name for name in variables if name in _SECRETS or _SECRET_NAME.search(name.upper())]
+    names += [name for name, value in variables.items() if name not in names and _PASSWORD.search(value)]
+    if names:
+        raise ConfigError(
+            f"{', '.join(names)} would stand in the manifest",
+            where="--env",
+            way_out="put it into a Secret and name that: --secret NAME",
+        )
+    if any(_PASSWORD.search(argument) for argument in arguments):
+        raise ConfigError(
+            "a URL with a password would stand in the manifest",
+            where="ARGS",
+            way_out="put it into a Secret and name that: --secret NAME",
+        )
+
+
+def check_variables(variables: Mapping[str, str]) -> None:
+    """Raise ConfigError for a misspelt setting, or a value that it can not have."""
+    settings_from({name: value for name, value in variables.items() if name.startswith(_PREFIX)}, where="--env")
+
+
+def check_arguments(
+    load: Callable[[], Job], arguments: Sequence[str], options: argparse.Namespace, own: Collection[str]
+) -> None:
+    """Let the job itself parse what it will be given; buckets may be the ConfigMap's to name.
+
+    ``load`` makes the job anew: one that has read its settings keeps them.
+    """
+    given = {
+        name.removeprefix(_PREFIX).lower(): value
+        for name, value in dict(options.env).items()
+        if name.startswith(_PREFIX)
+    }
+    job = load()
+    with typed_as(
+        f"pipeline-processing manifest {job.name} --", see=f"pipeline-processing run {job.name} --help", before=own
+    ):
+        try:
+            with assuming(given):
+                job.parse(arguments)
+        except ConfigError as error:
+            if not (options.config_map or options.secret):
+                raise
+            unset = {name: text for name, text in _BUCKETS.items() if f"{_PREFIX}{name.upper()}" not in environment()}
+            with assuming(unset | given):
+                load().parse(arguments)
+            names = " and ".join(["--config-map"] * bool(options.config_map) + ["--secret"] * bool(options.secret))
+            print(f"note: left to {names}, as it is not set here: {error}", file=sys.stderr)
+
+
+def _named(option: str, name: str | None, form: str, limit: int, why: str) -> None:
+    if name is None:
+        return
+    if not re.fullmatch(form, name):
+        raise ConfigError(
+            f"{name!r} is no name to Kubernetes",
+            where=option,
+            way_out="use a-z, 0-9 and '-', beginning and ending with a letter or digit",
+        )
+    if len(name) > limit:
+        raise ConfigError(
+            f"{name} has {len(name)} characters",
+            where=option,
+            way_out=f"at most {limit}: {why}; give --name" if option == "--name" else f"at most {limit}",
+        )
+
+
+def _image(image: str) -> None:
+    match = _IMAGE.fullmatch(image)
+    if match is None:
+        raise ConfigError(
+            f"{image!r} is no image", where="--image", way_out="write it as registry/name:tag or registry/name@sha256:…"
+        )
+    if not match["digest"] and match["tag"] in {None, ":latest"}:
+        print(
+            f"note: {image} is whatever was pushed last: a pod that replaces another may run other code",
+            file=sys.stderr,
+        )
+
+
+def _timezone(name: str | None) -> None:
+    zones = available_timezones()
+    if name is None or name in zones:
+        return
+    if not zones:  # a machine without a time zone database can not tell
+        print(f"note: --timezone {name} is not checked: there is no time zone database here", file=sys.stderr)
+        return
+    near = difflib.get_close_matches(name, zones, n=1) or [zone for zone in zones if zone.endswith(f"/{name}")]
+    raise ConfigError(
+        f"there is no time zone {name!r}",
+        where="--timezone",
+        way_out=f"did you mean {near[0]}?" if near else "use a name such as America/Chicago or Etc/UTC",
+    )
+
+
+def _starting_deadline(duration: timedelta | None) -> None:
+    if duration is not None and duration < LEAST_STARTING_DEADLINE:
+        raise ConfigError(
+            "CronJobs are looked at every ten seconds: it may never be in time",
+            where="--starting-deadline",
+            way_out="give 10s or more",
+        )
+
+
+def _amount(option: str, text: str) -> float:
+    match = _QUANTITY.fullmatch(text)
+    if match is None or float(match[1]) == 0:
+        raise ConfigError(
+            f"{text!r} is no quantity",
+            where=option,
+            way_out="write 500m or 2" if option == "--cpu" else "write 512Mi or 2Gi",
+        )
+    return float(match[1]) * _UNITS[match[2]]
