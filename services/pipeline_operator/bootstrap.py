@@ -1,20 +1,27 @@
-"""`pipeline-processing dlq list|show|redrive`: arguments in, parts wired, answers out."""
+"""`pipeline-processing dlq list|show|redrive|monitor`: arguments in, parts wired, answers out."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Final
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, get_args
 
 from etl_core.errors import ConfigError
+from etl_core.health import HealthServer
+from etl_core.lifecycle import StopSignals
+from etl_core.settings import load, parse_duration
+from pipeline_operator.measures import registry_of
+from pipeline_operator.monitor import Monitor, Watch
 from pipeline_operator.redrive import Redrive, Selection, Tally
-from pipeline_operator.reports import list_letters, print_no_match, print_tally, show_letters
+from pipeline_operator.reports import list_letters, print_lanes, print_no_match, print_tally, show_letters
 from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.exits import DONE, FAILED, PARTLY, USAGE, guarded
 from pipeline_processing.cli.terminal import confirmed
 from pipeline_processing.records import Records
-from pipeline_processing.service_handler import ServiceHandler
+from pipeline_processing.service_handler import LaneName, ServiceHandler
+from pipeline_processing.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +29,7 @@ if TYPE_CHECKING:
     from pipeline_processing.service_handler import Lane
 
 LIST_LIMIT: Final = 10_000
+INTERVAL: Final = timedelta(seconds=60)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,11 +44,15 @@ async def run(argv: Sequence[str], services: ServiceHandler) -> int:
 
 
 async def _open_and_run(options: argparse.Namespace) -> int:
-    async with ServiceHandler.for_process() as services:
+    port = getattr(options, "health_port", None)
+    settings = load(Settings) if port is None else load(Settings, health_port=port)
+    async with ServiceHandler.for_process(settings) as services:
         return await _run(options, services)
 
 
 async def _run(options: argparse.Namespace, services: ServiceHandler) -> int:
+    if options.command == "monitor":
+        return await _monitor(options, services)
     lane = await services.lane(options.lane)
     if options.command == "list":
         return await list_letters(lane, services.clock, limit=options.limit, as_json=options.json)
@@ -56,6 +68,42 @@ async def _run(options: argparse.Namespace, services: ServiceHandler) -> int:
             as_json=options.json,
         )
     return await _redrive(options, lane, records, services)
+
+
+async def _monitor(options: argparse.Namespace, services: ServiceHandler) -> int:
+    watches = [Watch(name, services) for name in _lanes(options, services)]
+    monitor = Monitor(watches, services.clock, options.interval)
+    if options.once:
+        await monitor.refresh()
+        return print_lanes(watches, services.clock, as_json=options.json)
+    if options.json:
+        raise ConfigError(
+            "a monitor that stays prints nothing",
+            where="dlq monitor --json",
+            way_out="say --once too, or read /metrics",
+        )
+    settings, registry = services.settings, registry_of(watches, services.clock)
+    probes = HealthServer(
+        monitor, registry, host=settings.health_host, port=settings.health_port, variable="PIPELINE_HEALTH_PORT"
+    )
+    async with StopSignals() as signals, probes:
+        await monitor.run(signals.requested)
+    return DONE
+
+
+def _lanes(options: argparse.Namespace, services: ServiceHandler) -> list[LaneName]:
+    """Return the lanes that were named, else all that are configured; ConfigError where there is none."""
+    settings = services.settings
+    queues: dict[LaneName, str | None] = {"live": settings.live_queue, "backfill": settings.backfill_queue}
+    named: list[LaneName] = list(dict.fromkeys(options.lane or ()))
+    found = named or [name for name, address in queues.items() if address]
+    if not found:
+        raise ConfigError(
+            "no lane has a queue", where="dlq monitor", way_out="set PIPELINE_LIVE_QUEUE or PIPELINE_BACKFILL_QUEUE"
+        )
+    for name in found:
+        services.lane_address(name)
+    return found
 
 
 async def _redrive(options: argparse.Namespace, lane: Lane, records: Records, services: ServiceHandler) -> int:
@@ -152,7 +200,33 @@ def _parser() -> argparse.ArgumentParser:
     redrive.add_argument("--rate", type=_rate, metavar="N", help="at most N letters a second")
     redrive.add_argument("--force", action="store_true", help="send malformed letters too")
     redrive.add_argument("--yes", action="store_true", help="do not ask")
+    _add_monitor(commands)
     return parser
+
+
+def _add_monitor(commands: argparse._SubParsersAction[Parser]) -> None:
+    monitor = commands.add_parser(
+        "monitor",
+        help="serve what the lanes hold as metrics, for alerts",
+        description="Look at the lanes again and again, and serve /healthz, /readyz and /metrics: depths, dead letters,"
+        " their age, and the time until the first is dropped. SIGTERM or SIGINT: exit 0.",
+        epilog="A look hides each dead letter for one second; it changes nothing.",
+    )
+    monitor.add_argument(
+        "--lane", choices=get_args(LaneName), action="append", help="which lane (repeatable; default: all that are set)"
+    )
+    monitor.add_argument(
+        "--interval",
+        type=_interval,
+        default=INTERVAL,
+        metavar="DURATION",
+        help=f"time between looks, as in 30s (default: {INTERVAL.total_seconds():g}s)",
+    )
+    monitor.add_argument("--health-port", type=int, metavar="N", help="/healthz, /readyz, /metrics; 0: any free port")
+    monitor.add_argument(
+        "--once", action="store_true", help="look once, print, and exit: 0, or 3 or 1 where a lane or all failed"
+    )
+    monitor.add_argument("--json", action="store_true", help="with --once: one JSON document instead of text")
 
 
 def _count(text: str) -> int:
@@ -160,6 +234,16 @@ def _count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a count of 1 or more")
     return value
+
+
+def _interval(text: str) -> timedelta:
+    try:
+        duration = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if not isinstance(duration, timedelta) or duration < timedelta(seconds=1):
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration of a second or more")
+    return duration
 
 
 def _rate(text: str) -> float:

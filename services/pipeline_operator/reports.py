@@ -13,11 +13,12 @@ from pipeline_processing.dead_letters import Reading
 from pipeline_processing.layout import ITEM_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime, timedelta
 
     from etl_core.clock import Clock
     from etl_core.queue import Depth
+    from pipeline_operator.monitor import Watch
     from pipeline_operator.redrive import Tally
     from pipeline_processing.evidence import Dossier, FailureRecord
     from pipeline_processing.model import Json
@@ -84,6 +85,23 @@ async def show_letters(
     return DONE
 
 
+def print_lanes(watches: Sequence[Watch], clock: Clock, *, as_json: bool) -> int:
+    """Print what a look at the lanes found; FAILED where none could be read, PARTLY where some could not."""
+    now = clock.now()
+    rows = [_lane_fields(watch, now) for watch in watches]
+    if as_json:
+        print_json({"lanes": rows})
+    else:
+        columns = ("lane", "visible", "in flight", "delayed", "dead letters", "unread", "oldest", "hours left")
+        read = [row for row in rows if row["error"] is None]
+        print_table(columns, [[_known(row[column.replace(" ", "_")]) for column in columns] for row in read])
+    for watch in watches:
+        if watch.error:
+            print(f"error: {watch.name}: {watch.error}", file=sys.stderr)
+    failed = sum(watch.error is not None for watch in watches)
+    return (FAILED if failed == len(watches) else PARTLY) if failed else DONE
+
+
 def print_tally(tally: Tally, lane: Lane, *, dry_run: bool, as_json: bool) -> None:
     """Print what a redrive did, or would do."""
     if tally.unread:
@@ -120,6 +138,31 @@ def print_no_match(tally: Tally, lane: Lane) -> None:
     there_is = f"its fingerprints are {shown}{more}" if names else "it is empty"
     way_out = f"`pipeline-processing dlq list --lane {lane.name}` lists what there is"
     print(f"error: no dead letter in {lane.dead_letters.name} matches: {there_is} ({way_out})", file=sys.stderr)
+
+
+def _lane_fields(watch: Watch, now: datetime) -> dict[str, Json]:
+    numbers = watch.numbers
+    if numbers is None:
+        return {"lane": watch.name, "error": watch.error}
+    age, left = numbers.oldest_age(now), numbers.until_dropped(now)
+    return {
+        "lane": watch.name,
+        "error": watch.error,
+        "read_at": numbers.read_at.isoformat(),
+        "visible": numbers.depth.visible,
+        "in_flight": numbers.depth.in_flight,
+        "delayed": numbers.depth.delayed,
+        "dead_letters": numbers.dead_letters,
+        "unread": numbers.unread,
+        "oldest": _age(age) if age is not None else None,
+        "oldest_age_seconds": round(age.total_seconds(), 3) if age is not None else None,
+        "hours_left": round(left.total_seconds() / 3600, 1) if left is not None else None,
+        "seconds_to_drop": round(left.total_seconds(), 3) if left is not None else None,
+    }
+
+
+def _known(value: Json) -> Json:
+    return "-" if value is None else value
 
 
 def _incomplete(read: int, depth: Depth, limit: int) -> str:
