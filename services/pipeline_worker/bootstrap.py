@@ -19,16 +19,18 @@ from etl_core.health import HealthServer
 from etl_core.lifecycle import StopSignals, leaving_within
 from etl_core.queue.lease import LeaseKeeper
 from etl_core.retry import Backoff
-from etl_core.settings import load, parse_duration
+from etl_core.settings import environment, load, parse_duration
 from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.exits import DONE, FAILED, guarded
 from pipeline_processing.control import Control
+from pipeline_processing.deployment import as_running
+from pipeline_processing.deployment.documents import from_document
 from pipeline_processing.executor import Executor
 from pipeline_processing.jobs.registry import discover
 from pipeline_processing.layout import runs_prefix
 from pipeline_processing.messages import Claim
 from pipeline_processing.runs import Cancellations
-from pipeline_processing.safety import unsafe
+from pipeline_processing.safety import prove, unsafe
 from pipeline_processing.service_handler import LaneName, ServiceHandler
 from pipeline_processing.settings import Settings
 from pipeline_processing.settlement import RetryPolicy
@@ -165,11 +167,26 @@ async def _queues(options: argparse.Namespace, services: ServiceHandler) -> tupl
 
 
 async def _refuse_unsafe(settings: Settings, queue: Queue, dead_letters: Queue) -> None:
-    findings = unsafe(settings, await queue.policy(), await dead_letters.policy())
+    """Prove what is known of this worker: its whole deployment where one is named, with the queues as they really are.
+
+    What is unsafe elsewhere in the deployment is told, and does not keep this worker from its work.
+    """
+    policy, dead_policy = await queue.policy(), await dead_letters.policy()
+    findings, ours = unsafe(settings, policy, dead_policy), {"pool this worker", "lane this"}
+    if settings.deployment:
+        deployment, pool = as_running(
+            from_document(settings.deployment), settings.pool, environment(), policy, dead_policy
+        )
+        findings, ours = prove(deployment), {f"pool {pool.name}", f"lane {pool.lane}", "limits"}
+    faults = [finding for finding in findings if finding.severity == "unsafe" and finding.where in ours]
     for finding in findings:
-        if finding.severity == "warning":
-            log.warning("settings.doubtful", rule=finding.rule, reason=finding.message, way_out=finding.fix)
-    faults = [finding for finding in findings if finding.severity == "unsafe"]
+        if finding not in faults:
+            log.warning(
+                "settings.doubtful",
+                rule=finding.rule,
+                reason=f"{finding.where}: {finding.message}",
+                way_out=finding.fix,
+            )
     if faults:
         raise ConfigError(
             "; ".join(f"{fault.message}: {fault.reason}" for fault in faults),
@@ -227,6 +244,7 @@ def _limits(options: argparse.Namespace, settings: Settings, processors: Mapping
         receivers=settings.worker_receivers,
         max_idle=options.max_idle,
         until_empty=options.drain_empty,
+        max_items=options.max_items,
     )
 
 
@@ -255,7 +273,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--once", "--drain-empty", dest="drain_empty", action="store_true", help="exit 0 when the queue is empty"
     )
+    parser.add_argument(
+        "--max-items",
+        type=_count,
+        metavar="N",
+        help="exit 0 after N deliveries, each finished however long it takes: for a job's pod, with --once",
+    )
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count of 1 or more")
+    return int(text)
 
 
 def _named_limit(text: str) -> tuple[str, int]:

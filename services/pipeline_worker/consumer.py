@@ -56,6 +56,8 @@ class Limits:
     receivers: int = 2
     max_idle: timedelta | None = None
     until_empty: bool = False
+    max_items: int | None = None
+    """Take so many deliveries, finish them however long that takes, and end: what a job's pod does."""
 
 
 class _State(Enum):
@@ -97,7 +99,7 @@ class Consumer:
         self._measures = measures
         self._clock = clock
         self._jitter = jitter
-        self._slots = Slots(limits.concurrency)
+        self._slots = Slots(limits.concurrency, limits.max_items)
         self._turns = {name: asyncio.Semaphore(limit) for name, limit in limits.processors.items()}
         self._work: dict[asyncio.Task[None], _Work] = {}
         self._draining = asyncio.Event()
@@ -155,14 +157,14 @@ class Consumer:
         while not self._draining.is_set():
             places = await self._take_places()
             if self._draining.is_set():
-                self._slots.give(places)
+                self._slots.untake(places)
                 return
             asked = self._polls[number] = self._clock.monotonic()
             try:
                 deliveries = await self._queue.receive(limit=places, wait=self._wait, lease=self._limits.lease)
                 is_over = not deliveries and await self._has_nothing_to_do()
             except Transient as error:
-                self._slots.give(places)
+                self._slots.untake(places)
                 self._is_reachable = False
                 self._measures.receives.labels("failed").inc()
                 log.warning("receive.failed", queue=self._queue.name, error=str(error))
@@ -172,7 +174,7 @@ class Consumer:
             finally:
                 del self._polls[number]
             self._is_reachable = True
-            self._slots.give(places - len(deliveries))
+            self._slots.untake(places - len(deliveries))
             self._measures.receive(deliveries, self._clock.now())
             if is_over:
                 self._draining.set()
@@ -193,11 +195,20 @@ class Consumer:
             if rest > timedelta(0):
                 await self._pause(rest)
                 continue
+            if self._slots.is_spent:
+                await self._end_with_the_last()
+                continue
             if self._slots.free < min(BATCH_LIMIT, self._limits.concurrency) and self._work:
                 await self._clock.sleep(LINGER)
             if places := self._slots.take(BATCH_LIMIT):
                 return places
         return 0
+
+    async def _end_with_the_last(self) -> None:
+        """Drain once all that may be taken is done; another receiver may still bring less than it asked for."""
+        await self._pause(LOOK)
+        if self._slots.is_spent and not self._work and not self._polls:
+            self._draining.set()
 
     async def _accept(self, deliveries: Sequence[Delivery]) -> None:
         helds = [self._keeper.hold(delivery) for delivery in deliveries]

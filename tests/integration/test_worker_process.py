@@ -253,6 +253,42 @@ def test_what_can_not_work_is_refused_at_start(
     assert (1, 0) == fleet.depth(fleet.queues.url)
 
 
+DEPLOYMENT = """
+lanes: {live: {}, backfill: {}}
+pools:
+  - {name: live, lane: live, longestItem: 2s, concurrency: 8}
+  - {name: slow, lane: backfill, longestItem: 1h}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "pool", "words"),
+    [
+        (DEPLOYMENT, "lively", "one of live, slow"),
+        (DEPLOYMENT, "slow", "an item may take 1h, but a drain ends after 2s"),
+        (DEPLOYMENT.replace("concurrency", "concurency"), "live", "did you mean concurrency?"),
+        (DEPLOYMENT + "limits: {postgresConnections: 30}", "live", "connections, but Postgres has 10"),
+    ],
+)
+def test_a_worker_whose_deployment_is_unsafe_or_unknown_is_refused_at_start(
+    fleet: Fleet, tmp_path: Path, text: str, pool: str, words: str
+) -> None:
+    (tmp_path / "deployment.yaml").write_text(text)
+    process = fleet.start("--once", PIPELINE_DEPLOYMENT=str(tmp_path / "deployment.yaml"), PIPELINE_POOL=pool)
+    assert 2 == fleet.wait(process)
+    assert words in "".join(process.other_lines)
+
+
+def test_what_is_unsafe_in_another_pool_is_told_and_keeps_nobody_from_work(fleet: Fleet, tmp_path: Path) -> None:
+    (tmp_path / "deployment.yaml").write_text(DEPLOYMENT + "limits: {postgresConnections: 0}")
+    fleet.send({"n": 1})
+    process = fleet.start("--once", PIPELINE_DEPLOYMENT=str(tmp_path / "deployment.yaml"), PIPELINE_POOL="live")
+    assert 0 == fleet.wait(process)
+    told = [event["rule"] for event in process.events if event["event"] == "settings.doubtful"]
+    assert "items-end-within-drain" in told
+    assert (0, 0) == fleet.depth(fleet.queues.url)
+
+
 def test_an_idle_worker_leaves_when_asked_to(fleet: Fleet) -> None:
     assert 0 == fleet.wait(fleet.start("--max-idle", "1s", "--queue", fleet.queues.name))
 

@@ -313,6 +313,31 @@ async def test_until_empty_waits_for_retries_and_for_what_others_hold(
     assert 2 == await done(world)
 
 
+async def test_a_jobs_worker_takes_so_many_items_finishes_them_and_ends(
+    world: OneQueue, start: Callable[..., Running]
+) -> None:
+    gate, at_once = gated(world)
+    await world.send(*(item(number) for number in range(9)))
+    running = start(concurrency=4, receivers=2, max_items=5)
+    await running.until(lambda: at_once[-1] == 4)
+    await world.clock.advance(DRAIN * 3)  # longer than any drain would let them have
+    assert not running.task.done()
+    gate.set()
+    await running.until(running.task.done)
+    depth = await world.queue.depth()
+    assert (5, 4, 0) == (await done(world), depth.visible, depth.in_flight)
+
+
+async def test_a_jobs_worker_that_finds_less_than_its_share_ends_with_the_queue(
+    world: OneQueue, start: Callable[..., Running]
+) -> None:
+    world.queue.script("receive", Throttled("slow down"))
+    await world.send(item(1), item(2))
+    running = start(receivers=2, max_items=5, until_empty=True)
+    await running.until(running.task.done)
+    assert 2 == await done(world)
+
+
 async def test_a_drain_lets_started_items_finish(world: OneQueue, start: Callable[..., Running]) -> None:
     gate, at_once = gated(world)
     await world.send(*(item(number) for number in range(3)))

@@ -245,6 +245,33 @@ def parse(document: Mapping[str, Any], *, where: str = _TOP) -> Deployment:
     return deployment
 
 
+def as_running(
+    deployment: Deployment,
+    pool: str | None,
+    variables: Mapping[str, str],
+    policy: QueuePolicy,
+    dead_letters: QueuePolicy | None,
+) -> tuple[Deployment, Pool]:
+    """Return the deployment with one pool's settings and queues as they really are, and that pool.
+
+    ``variables`` are the environment of one of its workers. ConfigError where it has no such pool.
+    """
+    own = next((one for one in deployment.pools if one.name == pool), None)
+    if own is None:
+        names = ", ".join(one.name for one in deployment.pools)
+        raise ConfigError(f"the deployment has no pool {pool!r}", where="PIPELINE_POOL", way_out=f"one of {names}")
+    settings = {name: value for name, value in variables.items() if name.startswith("PIPELINE_")}
+    real = own.model_copy(
+        update={
+            "settings": {name: value for name, value in settings.items() if name not in unknown(Settings, settings)},
+            "concurrency": int(settings.get("PIPELINE_WORKER_CONCURRENCY", own.concurrency)),
+        }
+    )
+    lanes = deployment.lanes | {own.lane: deployment.lanes[own.lane].as_found(policy, dead_letters)}
+    pools = tuple(real if one is own else one for one in deployment.pools)
+    return deployment.model_copy(update={"lanes": lanes, "pools": pools}), real
+
+
 def merged(base: object, over: object) -> Any:  # noqa: ANN401 - a document's parts have any type
     """Return ``base`` with what ``over`` says, as Helm merges values: maps by key, a null unsets, all else replaces."""
     if not (isinstance(base, dict) and isinstance(over, dict)):

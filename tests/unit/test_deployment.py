@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from etl_core.errors import ConfigError
+from etl_core.queue import QueuePolicy
+from pipeline_processing.deployment import ALL_SECTIONS, Pool, Schedule, as_running, merged, parse
+from pipeline_processing.deployment.documents import from_chart, from_document, sections
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VALUES = Path(__file__).parents[2] / "charts/pipeline-processing/values.yaml"
+QUEUE: Mapping[str, Any] = {"lanes": {"live": {}}}
+
+
+def _fault(document: Mapping[str, Any]) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(document)
+    return caught.value.what
+
+
+def _chart(folder: Path, *texts: str) -> list[Path]:
+    paths = [folder / f"{number}.yaml" for number in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_text(text)
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("base", "over", "expected"),
+    [
+        ({"a": 1}, {"b": 2}, {"a": 1, "b": 2}),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"c": 3}}, {"a": {"b": 1, "c": 3}}),
+        ({"a": [1, 2]}, {"a": [3]}, {"a": [3]}),
+        ({"a": 1, "b": 2}, {"a": None}, {"b": 2}),
+        ({"a": {"b": 1}}, {"a": {"b": None, "c": 1}}, {"a": {"c": 1}}),
+        ({"a": {"b": 1}}, {"a": 2}, {"a": 2}),
+    ],
+)
+def test_values_are_merged_as_helm_merges_them(base: object, over: object, expected: object) -> None:
+    assert expected == merged(base, over)
+
+
+def test_a_pool_has_the_defaults_the_shared_settings_and_then_its_own() -> None:
+    document = {
+        **QUEUE,
+        "settings": {"PIPELINE_LEASE": "10m", "PIPELINE_DRAIN": "20s"},
+        "poolDefaults": {"concurrency": 4, "settings": {"PIPELINE_DRAIN": "30s"}, "scaling": {"max": 7}},
+        "pools": [
+            {"name": "a", "lane": "live", "settings": {"PIPELINE_HEARTBEAT": 9}, "scaling": {"min": 1}},
+            {"name": "b", "lane": "live", "terminationGracePeriodSeconds": 100, "preStopSeconds": 10},
+        ],
+    }
+
+    first, second = parse(document).pools
+
+    assert (4, 1, 7) == (first.concurrency, first.scaling.min, first.scaling.max)
+    settings = first.effective
+    assert [timedelta(minutes=10), timedelta(seconds=9), timedelta(seconds=30), 4] == [
+        settings.lease,
+        settings.heartbeat,
+        settings.drain,
+        settings.worker_concurrency,
+    ]
+    assert timedelta(seconds=90) == second.effective.grace
+
+
+def test_the_environment_of_whoever_reads_it_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_LEASE", "7m")
+
+    (pool,) = parse({**QUEUE, "pools": [{"name": "a", "lane": "live"}]}).pools
+
+    assert timedelta(minutes=5) == pool.effective.lease
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"polls": []}, "no such section: polls"),
+        ({"pools": [{"name": "a", "lane": "liv"}]}, "pool a: there is no lane 'liv'"),
+        ({"pools": [{"name": "a", "lane": "live"}] * 2}, "two pools are called a"),
+        ({"pools": [{"name": "a", "lane": "live", "longestitem": "1m"}]}, "pools[a].longestitem"),
+        ({"pools": [{"name": "a", "lane": "live", "longestitem": "1m"}]}, "did you mean longestItem?"),
+        ({"pools": [{"name": "a", "lane": "live", "longestItem": "soon"}]}, "'soon' is not a duration"),
+        ({"pools": [{"name": "a", "lane": "live", "scaling": {"kind": "daemon"}}]}, "pools[a].scaling.kind"),
+        ({"pools": ["a"]}, "pools[0]"),
+        (
+            {"settings": {"PIPELINE_LEES": "1m"}, "pools": [{"name": "a", "lane": "live"}]},
+            "did you mean PIPELINE_LEASE?",
+        ),
+        ({"settings": {"PIPELINE_LEASE": "x"}, "pools": [{"name": "a", "lane": "live"}]}, "PIPELINE_LEASE: 'x' is not"),
+        ({"schedules": [{"name": "s", "job": "j", "cron": "@daily", "lane": "l"}]}, "schedule s: there is no lane 'l'"),
+        ({"lanes": {"live": {"retention": "15d"}}}, "lanes.live.retention"),
+        ({"limits": {"postgresConnections": -1}}, "limits.postgresConnections"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(change: dict[str, Any], words: str) -> None:
+    assert words in _fault({**QUEUE, **change})
+
+
+def test_all_faults_are_told_at_once() -> None:
+    fault = _fault({**QUEUE, "pools": [{"name": "a", "lane": "live", "concurrency": 0, "longestItem": "soon"}]})
+
+    assert "pools[a].concurrency" in fault
+    assert "pools[a].longestItem" in fault
+
+
+def test_the_charts_defaults_are_the_models(tmp_path: Path) -> None:
+    """What is left out of a document means the same as in the chart."""
+    bare = "lanes: {live: {}}\npools: [{name: live, lane: live}]\n"
+    values = yaml.safe_load(VALUES.read_text())
+    chart = from_chart(_chart(tmp_path, ""))
+    document = from_document(*_chart(tmp_path, bare))
+
+    shared = {"settings": values["settings"]}
+    (from_the_chart,), (plain,) = chart.pools, document.pools
+    assert from_the_chart.model_copy(update={"settings": {}}) == plain
+    assert chart.lanes == document.lanes
+    assert chart.limits == document.limits
+    assert parse({**QUEUE, **shared, "pools": [{"name": "live", "lane": "live"}]}).pools == chart.pools
+
+
+def test_the_charts_schedule_defaults_are_the_models() -> None:
+    values = yaml.safe_load(VALUES.read_text())
+    least = {"name": "s", "job": "get_s3_files", "cron": "0 2 * * *"}
+
+    (whole,) = parse({**QUEUE, "scheduleDefaults": values["scheduleDefaults"], "schedules": [least]}).schedules
+    (plain,) = parse({**QUEUE, "schedules": [least]}).schedules
+
+    assert plain == whole
+
+
+def test_every_key_that_the_chart_gives_a_pool_or_a_schedule_is_known() -> None:
+    values = yaml.safe_load(VALUES.read_text())
+    document = {
+        **sections(values),
+        "pools": [{"name": "a", "lane": "live", **values["poolDefaults"]}],
+        "schedules": [{"name": "s", "job": "j", "cron": "@daily", **values["scheduleDefaults"]}],
+    }
+
+    deployment = parse(document)
+
+    assert (1, 1) == (len(deployment.pools), len(deployment.schedules))
+    assert set(ALL_SECTIONS) <= set(values)
+
+
+def test_later_files_of_values_win(tmp_path: Path) -> None:
+    files = _chart(tmp_path, "poolDefaults: {concurrency: 3, scaling: {max: 5}}", "poolDefaults: {scaling: {max: 6}}")
+
+    (pool,) = from_chart(files).pools
+
+    assert (3, 6) == (pool.concurrency, pool.scaling.max)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("lanes: {live: {}}\nlanes: {}", "'lanes' stands twice"),
+        ("pools: [", "is no YAML"),
+        ("- a", "holds no map"),
+        ("\x00", "is no YAML"),
+    ],
+)
+def test_a_file_that_is_no_document_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        from_document(*_chart(tmp_path, text))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nowhere"):
+        from_document(tmp_path / "nowhere.yaml")
+
+
+def test_a_worker_knows_its_queue_and_its_variables_better_than_the_document() -> None:
+    deployment = parse({**QUEUE, "pools": [{"name": "a", "lane": "live"}, {"name": "b", "lane": "live"}]})
+    policy = QueuePolicy(timedelta(minutes=1), timedelta(days=2), max_receive_count=3, dead_letter_queue="dlq")
+    dead = QueuePolicy(timedelta(minutes=1), timedelta(days=5))
+    variables = {"PIPELINE_LEASE": "9m", "PIPELINE_WORKER_CONCURRENCY": "3", "PIPELINE_LOCAL_DIR": "x", "HOME": "/"}
+
+    found, pool = as_running(deployment, "a", variables, policy, dead)
+
+    lane = found.lanes["live"]
+    assert (3, timedelta(days=2), timedelta(days=5)) == (
+        lane.max_receive_count,
+        lane.retention,
+        lane.dead_letter_retention,
+    )
+    assert (3, timedelta(minutes=9)) == (pool.concurrency, pool.effective.lease)
+    assert (pool, deployment.pools[1]) == found.pools
+
+
+def test_a_worker_of_an_unknown_pool_is_told_which_there_are() -> None:
+    deployment = parse({**QUEUE, "pools": [{"name": "a", "lane": "live"}]})
+    policy = QueuePolicy(timedelta(minutes=1), timedelta(days=2))
+
+    with pytest.raises(ConfigError) as caught:
+        as_running(deployment, None, {}, policy, None)
+
+    assert "one of a" == caught.value.way_out
+
+
+def test_a_pools_most_items_at_once_are_its_most_pods_times_its_concurrency() -> None:
+    scaled = Pool.model_validate({"name": "a", "lane": "live", "concurrency": 3, "scaling": {"min": 2, "max": 5}})
+    fixed = Pool.model_validate({"name": "a", "lane": "live", "scaling": {"kind": "fixed", "min": 2, "max": 5}})
+
+    assert (15, 16) == (scaled.slots, fixed.slots)
+    assert Schedule(name="s", job="j", cron="@daily").lane == "live"

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pipeline_processing.cli import doctor
+from pipeline_processing.safety import RULES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SAFE = "lanes: {live: {}}\npools: [{name: live, lane: live, longestItem: 30s, scaling: {max: 5}}]\n"
+
+
+def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, dict[str, str]]]:
+    code = doctor.main([*arguments, "--json"])
+    answer = json.loads(capsys.readouterr().out)
+    assert code == answer["exit_code"]
+    return code, {check["subject"]: check for check in answer["checks"]}
+
+
+def _file(folder: Path, text: str, name: str = "deployment.yaml") -> str:
+    (folder / name).write_text(text)
+    return str(folder / name)
+
+
+def test_a_safe_deployment_is_proven_rule_by_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, checks = _run(capsys, "--config", _file(tmp_path, SAFE))
+
+    states = {subject: check["state"] for subject, check in checks.items()}
+    assert 0 == code
+    assert {"lane live", "together", *(rule.name for rule in RULES)} == set(states)
+    skipped = {subject for subject, state in states.items() if state == "skipped"}
+    assert {"stall-outlasts-lag", "runs-end-in-time"} == skipped
+    assert {"ok", "skipped"} == set(states.values())
+
+
+def test_nothing_is_reached_and_no_setting_of_this_process_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINE_LEASE", "no duration")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+
+    code, _ = _run(capsys, "--config", _file(tmp_path, SAFE))
+
+    assert 0 == code
+
+
+def test_an_unsafe_deployment_is_refused_with_reason_and_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SAFE + "limits: {postgresConnections: 30, postgresReserved: 10}\n"
+
+    code, checks = _run(capsys, "--config", _file(tmp_path, text))
+
+    check = checks["limits: connections-within-limit"]
+    assert (2, "unsafe") == (code, check["state"])
+    assert "but Postgres has 20" in check["message"]
+    assert "Postgres refuses the rest" in check["message"]
+    assert "limits.postgresConnections to 81 or more" in check["way_out"]  # 7 pods of 10, one migration, 10 kept
+
+
+def test_what_is_not_limited_is_skipped_not_proven(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, checks = _run(capsys, "--config", _file(tmp_path, SAFE + "limits: {postgresConnections: 0}\n"))
+
+    assert (0, "skipped") == (code, checks["connections-within-limit"]["state"])
+
+
+def test_values_are_proven_over_the_charts_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = _file(tmp_path, "poolDefaults: {scaling: {min: 3}}", "first.yaml")
+    second = _file(tmp_path, "poolDefaults: {scaling: {max: 2}}", "second.yaml")
+
+    assert 0 == _run(capsys, "--chart", first)[0]
+    code, checks = _run(capsys, "--chart", first, "--chart", second)
+
+    assert 2 == code
+    assert "set scaling.max to 3 or more" == checks["pool live: min-within-max"]["way_out"]
+
+
+def test_a_table_for_people_ends_with_the_ways_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "lanes: {live: {maxReceiveCount: 3}}\npools: [{name: live, lane: live, longestItem: 30s}]\n"
+
+    code = doctor.main(["--config", _file(tmp_path, text)])
+
+    out = capsys.readouterr().out
+    assert 2 == code
+    assert out.index("ways out") < out.index("set maxReceiveCount to 7 or more")
+    assert "exit code 2" in out.splitlines()[-1]
+
+
+def test_config_and_chart_exclude_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = _file(tmp_path, SAFE)
+
+    with pytest.raises(SystemExit) as ended:
+        doctor.main(["--config", file, "--chart", file])
+
+    assert 2 == ended.value.code
+    assert "not allowed with" in capsys.readouterr().err
