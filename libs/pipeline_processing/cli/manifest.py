@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lambda: checks.check_schedule(options),
         lambda: checks.check_resources(wanted.resources),
         lambda: checks.check_secrets(arguments, dict(options.env)),
-        lambda: checks.check_variables(dict(options.env)),
+        lambda: checks.check_variables(dict(options.env), has_contracts=options.contracts is not None),
     )
     if not options.unchecked:  # last: a job's parser leaves at the first fault that it finds
         checks.check_arguments(load, arguments, options, parser.options())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sys
 from datetime import timedelta
@@ -163,8 +164,11 @@ def check_secrets(arguments: Sequence[str], variables: Mapping[str, str]) -> Non
         )
 
 
-def check_variables(variables: Mapping[str, str]) -> None:
-    """Raise ConfigError for a misspelt setting, or a value that it can not have."""
+def check_variables(variables: Mapping[str, str], *, has_contracts: bool) -> None:
+    """Raise ConfigError for a misspelt setting, a value that it can not have, and what the manifest sets itself."""
+    taken = {*workload.RUN_ID_PARTS, *(["PIPELINE_CONTRACTS_DIR"] if has_contracts else [])}
+    if own := sorted(taken & set(variables)):
+        raise ConfigError(f"the manifest sets {', '.join(own)} itself", where="--env", way_out="leave it out")
     settings_from({name: value for name, value in variables.items() if name.startswith(_PREFIX)}, where="--env")
 
 
@@ -195,6 +199,10 @@ def check_arguments(
                 load().parse(arguments)
             names = " and ".join(["--config-map"] * bool(options.config_map) + ["--secret"] * bool(options.secret))
             print(f"note: left to {names}, as it is not set here: {error}", file=sys.stderr)
+    for argument in arguments:
+        file = argument.rpartition("=")[2]
+        if os.path.isfile(file):  # noqa: PTH113 - False, where Path raises, for a text too long to be a path
+            print(f"note: {file} is a file of this machine: the pod reads its own of that name", file=sys.stderr)
 
 
 def _named(option: str, name: str | None, form: str, limit: int, why: str) -> None:
@@ -221,9 +229,10 @@ def _image(image: str) -> None:
             f"{image!r} is no image", where="--image", way_out="write it as registry/name:tag or registry/name@sha256:…"
         )
     if not match["digest"] and match["tag"] in {None, ":latest"}:
-        print(
-            f"note: {image} is whatever was pushed last: a pod that replaces another may run other code",
-            file=sys.stderr,
+        raise ConfigError(
+            f"{image} is whatever was pushed last: a pod that replaces another may run other code",
+            where="--image",
+            way_out="give its tag or digest",
         )
 
 

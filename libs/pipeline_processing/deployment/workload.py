@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 UID: Final = 10_001
 """The image's user and group."""
-CONTRACTS: Final = "/etc/pipeline-processing/contracts"
-"""Where a ConfigMap of contracts is mounted."""
+CONTRACTS: Final = "/etc/pipeline-contracts"
+"""Where a ConfigMap of contracts is mounted, as in the chart."""
 NAME_LIMIT: Final = 63
 """A Job's name is a label of its pods."""
 CRON_NAME_LIMIT: Final = 52
@@ -29,9 +29,10 @@ RUN_ID: Final = "$(JOB_NAME)-$(JOB_UID)"
 The name alone would be that of an older Job which is gone by now, and its run published. The scheduled time stands on
 the Job only, in an annotation; a pod can not see it.
 """
-_RUN_ID_PARTS: Final = {"JOB_NAME": "batch.kubernetes.io/job-name", "JOB_UID": "batch.kubernetes.io/controller-uid"}
+RUN_ID_PARTS: Final = {"JOB_NAME": "batch.kubernetes.io/job-name", "JOB_UID": "batch.kubernetes.io/controller-uid"}
 _CONTAINER: Final = "controller"
-_HISTORY: Final = 3
+_GRACE: Final = 60
+"""Seconds from SIGTERM to SIGKILL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class Workload:
             "app.kubernetes.io/name": "pipeline-processing",
             "app.kubernetes.io/component": _CONTAINER,
             "app.kubernetes.io/version": self.version,
-            "pipeline-processing/job": self.job,
+            "pipeline-processing/job": self.job[:NAME_LIMIT].strip("_"),  # what a label may be
         }
 
     def _cron_spec(self, schedule: Schedule) -> Document:
@@ -114,8 +115,8 @@ class Workload:
             "timeZone": schedule.timezone,
             "concurrencyPolicy": "Forbid",
             "startingDeadlineSeconds": _seconds(schedule.starting_deadline),
-            "successfulJobsHistoryLimit": _HISTORY,
-            "failedJobsHistoryLimit": _HISTORY,
+            "successfulJobsHistoryLimit": 3,
+            "failedJobsHistoryLimit": 5,
             "jobTemplate": {"metadata": {"labels": self._labels()}, "spec": self._job_spec()},
         }
 
@@ -138,11 +139,13 @@ class Workload:
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": _GRACE,
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": UID,
                 "runAsGroup": UID,
                 "fsGroup": UID,
+                "fsGroupChangePolicy": "OnRootMismatch",
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "containers": [self._container()],
@@ -153,7 +156,7 @@ class Workload:
         resources, given = self.resources, self.surroundings
         sources: list[Document] = [{"configMapRef": {"name": name}} for name in given.config_maps]
         sources += [{"secretRef": {"name": name}} for name in given.secrets]
-        mounts: list[Document] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the pod's own volume
+        mounts: list[Document] = [{"name": "scratch", "mountPath": "/tmp"}]  # noqa: S108 - the pod's own volume
         if given.contracts:
             mounts.append({"name": "contracts", "mountPath": CONTRACTS, "readOnly": True})
         return {
@@ -169,7 +172,9 @@ class Workload:
             },
             "securityContext": {
                 "allowPrivilegeEscalation": False,
+                "privileged": False,
                 "readOnlyRootFilesystem": True,
+                "runAsNonRoot": True,
                 "capabilities": {"drop": ["ALL"]},
             },
             "volumeMounts": mounts,
@@ -178,16 +183,16 @@ class Workload:
     def _environment(self) -> list[Document]:
         given = dict(self.surroundings.variables or {})
         if self.surroundings.contracts:
-            given.setdefault("PIPELINE_CONTRACTS_DIR", CONTRACTS)
+            given["PIPELINE_CONTRACTS_DIR"] = CONTRACTS
         labels: list[Document] = [
             {"name": name, "valueFrom": {"fieldRef": {"fieldPath": f"metadata.labels['{label}']"}}}
-            for name, label in _RUN_ID_PARTS.items()
+            for name, label in RUN_ID_PARTS.items()
             if any(f"$({name})" in word for word in self.command)
         ]
         return labels + [{"name": name, "value": literal(value)} for name, value in given.items()]
 
     def _volumes(self) -> list[Document]:
-        volumes: list[Document] = [{"name": "tmp", "emptyDir": {"sizeLimit": self.resources.scratch}}]
+        volumes: list[Document] = [{"name": "scratch", "emptyDir": {"sizeLimit": self.resources.scratch}}]
         if self.surroundings.contracts:
             volumes.append({"name": "contracts", "configMap": {"name": self.surroundings.contracts}})
         return volumes
