@@ -14,6 +14,8 @@
 {{- end }}
 {{- $taken := dict "PIPELINE_DATABASE_URL" "is a secret: put it into a Secret and name that in secrets" -}}
 {{- $_ := set $taken "PIPELINE_TOKEN_KEY" "is a secret: put it into a Secret and name that in secrets" -}}
+{{- $_ := set $taken "AWS_ACCESS_KEY_ID" "is a secret: put it into a Secret and name that in secrets" -}}
+{{- $_ := set $taken "AWS_SECRET_ACCESS_KEY" "is a secret: put it into a Secret and name that in secrets" -}}
 {{- $_ := set $taken "PIPELINE_CONTRACTS_DIR" "is the chart's: set contracts.configMap" -}}
 {{- $_ := set $taken "PIPELINE_DEPLOYMENT" "is the chart's: leave it out" -}}
 {{- $_ := set $taken "PIPELINE_POOL" "is the chart's: leave it out" -}}
@@ -91,6 +93,9 @@
 {{- end -}}
 {{- $names = append $names $schedule.name -}}
 {{- include "pipeline-processing.nameFaults" (dict "what" $what "name" (include "pipeline-processing.scheduleName" (dict "root" $ "name" $schedule.name)) "limit" 52 "kind" "CronJob") -}}
+{{- if eq (empty $schedule.job) (empty $schedule.command) }}
+- {{ $what }}: say either job, for `controller run`, or command, for any other
+{{- end -}}
 {{- if not $schedule.command -}}
 {{- include "pipeline-processing.laneFaults" (dict "root" $ "what" $what "lane" $schedule.lane) -}}
 {{- end -}}
@@ -99,7 +104,6 @@
 
 {{- define "pipeline-processing.identityFaults" -}}
 {{- $identity := .Values.identity -}}
-{{- $autoscales := include "pipeline-processing.autoscales" . -}}
 {{- range $role := list "controller" "worker" "operator" -}}
 {{- $own := index $identity $role -}}
 {{- if and (eq $identity.kind "irsa") $own.create (not $own.roleArn) }}
@@ -110,11 +114,8 @@
 {{- end -}}
 {{- include "pipeline-processing.nameFaults" (dict "what" (printf "identity.%s" $role) "name" (include "pipeline-processing.serviceAccount" (dict "root" $ "role" $role)) "limit" 63 "kind" "ServiceAccount") -}}
 {{- end -}}
-{{- if and (eq $identity.kind "none") $autoscales (not $identity.keysSecret) }}
-- identity.kind is none, and KEDA has no keys to count messages with: name a Secret in identity.keysSecret, or set scaling.kind to fixed
-{{- end -}}
-{{- if and (ne $identity.kind "none") $identity.keysSecret }}
-- identity.keysSecret would win over the pods' roles: leave it out, or set identity.kind to none
+{{- if and (eq $identity.kind "none") (not .Values.secrets) }}
+- identity.kind is none, and no Secret holds AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: name it in secrets
 {{- end -}}
 {{- if and (eq $identity.keda.owner "workload") (ne $identity.kind "irsa") }}
 - identity.keda.owner is workload, which KEDA reads from the annotation that only irsa sets: set identity.keda.roleArn, or owner to keda

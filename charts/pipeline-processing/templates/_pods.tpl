@@ -69,10 +69,6 @@ securityContext:
 - secretRef:
     name: {{ . }}
 {{- end }}
-{{- with .Values.identity.keysSecret }}
-- secretRef:
-    name: {{ . }}
-{{- end }}
 {{- end -}}
 
 {{/* Variables of one workload alone; takes a map of strings. They win over envFrom. */}}
