@@ -170,13 +170,13 @@ def _pip(*arguments: str) -> None:
 
 
 def _run(command: list[str], folder: Path | None = None) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=_environment())
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment())
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()[-3:]
         raise ToolUnavailableError(f"`{' '.join(command[:6])}` ended with {done.returncode}: {' / '.join(said)}")
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Apt speaks English, and nothing that an enclosing environment says about Python leaks in."""
     dropped = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
     return {name: value for name, value in os.environ.items() if name not in dropped} | {"LC_ALL": "C"}

@@ -1,0 +1,75 @@
+"""Rung 4: what no schema knows. Each check reads one render and yields what is wrong with it, in words."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+from tests.chart import rendering
+from tests.chart.documents import parse
+from tests.chart.objects import Objects
+from tests.chart.semantics import jobs, keda, names, pods, product, references
+from tests.chart.semantics.subject import Subject
+
+from pipeline_processing.deployment import merged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.chart.rendering import Chart
+
+CHECKS: tuple[Callable[[Subject], Iterator[str]], ...] = (
+    *names.CHECKS,
+    *pods.CHECKS,
+    *references.CHECKS,
+    *keda.CHECKS,
+    *jobs.CHECKS,
+    *product.CHECKS,
+)
+
+
+def rung(chart: Chart) -> list[str]:
+    """Run every check over every render; names once more with the longest release that Helm takes."""
+    found: dict[str, None] = {}
+    seen: set[str] = set()
+    for values in chart.values():
+        for kubernetes in chart.kubernetes:
+            text = rendering.template(chart.path, values, kubernetes, chart.helms[0])
+            if text not in seen:
+                seen.add(text)
+                found |= dict.fromkeys(f"{values.name}: {each}" for each in findings(subject(chart, values, text)))
+        found |= dict.fromkeys(f"{values.name}, long release: {each}" for each in _stretched(chart, values))
+    return list(found)
+
+
+def _stretched(chart: Chart, values: Path) -> list[str]:
+    """Return what is wrong under the longest release; to refuse it, and say by how much it is too long, is right."""
+    try:
+        text = rendering.template(
+            chart.path, values, chart.kubernetes[0], chart.helms[0], release=rendering.LONGEST_RELEASE
+        )
+    except rendering.RenderError as error:
+        return [] if "are allowed: shorten its name" in str(error) else [str(error)]
+    return findings(subject(chart, values, text), (*names.CHECKS, *references.CHECKS))
+
+
+def subject(chart: Chart, values: Path, text: str) -> Subject:
+    """Return a render with the values that it came from."""
+    said: dict[str, Any] = reduce(merged, (_values(path) for path in (chart.path / "values.yaml", values)), {})
+    return Subject(Objects.of_text(text), said)
+
+
+def findings(one: Subject, checks: tuple[Callable[[Subject], Iterator[str]], ...] = CHECKS) -> list[str]:
+    """Return what the checks find. One that can not read the objects at all found something, too."""
+    found: list[str] = []
+    for check in checks:
+        try:
+            found += check(one)
+        except (AttributeError, KeyError, IndexError, StopIteration, TypeError, ValueError) as error:
+            found.append(f"{check.__name__} can not read this: {type(error).__name__} {error}")
+    return found
+
+
+def _values(path: Path) -> dict[str, Any]:
+    return dict(next(iter(parse(path.read_text(encoding="utf-8"))), {}))
