@@ -10,7 +10,7 @@ import uuid
 from contextlib import AsyncExitStack
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 from etl_core.clock import Clock, SystemClock
 from etl_core.errors import ConfigError
@@ -32,16 +32,19 @@ if TYPE_CHECKING:
     from pipeline_processing.repositories.employment_history import EmploymentHistoryRepository
     from pipeline_processing.tables import Table
 
-LaneName = Literal["live", "backfill"]
-
 
 @dataclass(frozen=True, slots=True)
 class Lane:
     """A queue with its dead-letter queue; work in one lane can not starve another's."""
 
-    name: LaneName
+    name: str
     queue: Queue
     dead_letters: Queue
+
+
+def lane_variable(name: str) -> str:
+    """Return the setting that a lane's queue is named by."""
+    return f"PIPELINE_{name.upper()}_QUEUE" if name in {"live", "backfill"} else f"PIPELINE_QUEUES={name}=…"
 
 
 class ServiceHandler:
@@ -173,25 +176,26 @@ class ServiceHandler:
 
         return MemoryQueue(name, self.clock)
 
-    def lane_address(self, name: LaneName) -> str:
+    def lane_address(self, name: str) -> str:
         """Return the name or URL of the lane's queue."""
-        address = self.settings.live_queue if name == "live" else self.settings.backfill_queue
-        if not address:
-            raise ConfigError(
-                f"no queue for the {name} lane",
-                where="settings",
-                way_out=f"set PIPELINE_{name.upper()}_QUEUE to a queue's name or URL",
-            )
-        return address
+        lanes = self.settings.lanes
+        if name in lanes:
+            return lanes[name]
+        others = f"; lanes with one: {', '.join(lanes)}" if lanes else ""
+        raise ConfigError(
+            f"no queue for the {name} lane{others}",
+            where="settings",
+            way_out=f"set {lane_variable(name)} to a queue's name or URL",
+        )
 
-    async def lane(self, name: LaneName) -> Lane:
+    async def lane(self, name: str) -> Lane:
         """Return a lane; its dead-letter queue is the one that the queue's redrive policy names."""
         queue = self.queue(self.lane_address(name))
         policy = await queue.policy()
         if not policy.dead_letter_queue:
             raise ConfigError(
                 f"queue {queue.name} has no dead-letter queue",
-                where=f"PIPELINE_{name.upper()}_QUEUE",
+                where=lane_variable(name),
                 way_out="give it a redrive policy with maxReceiveCount ≥ attempts + 2",
             )
         return Lane(name, queue, self.queue(policy.dead_letter_queue))

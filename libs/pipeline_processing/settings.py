@@ -5,14 +5,30 @@ Credentials, region and endpoint are the AWS SDK's own variables.
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path  # noqa: TC003 - pydantic evaluates the annotations
-from typing import Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import AwareDatetime, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AwareDatetime, BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from etl_core.settings import Duration  # noqa: TC001 - pydantic evaluates the annotations
+
+_LANE: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+
+
+def _named_queues(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    queues: dict[str, str] = {}
+    for pair in filter(None, (part.strip() for part in value.split(","))):
+        lane, equals, queue = (part.strip() for part in pair.partition("="))
+        if not (equals and queue and _LANE.fullmatch(lane)):
+            msg = f"{pair!r} is not LANE=QUEUE, with a lane's name of a-z, 0-9 and -"
+            raise ValueError(msg)
+        queues[lane] = queue
+    return queues
 
 
 class Settings(BaseSettings):
@@ -37,6 +53,9 @@ class Settings(BaseSettings):
         default=None, description="Name or URL of the live lane's queue; its DLQ is the one of its redrive policy."
     )
     backfill_queue: str | None = Field(default=None, description="Name or URL of the backfill lane's queue.")
+    queues: Annotated[dict[str, str], NoDecode, BeforeValidator(_named_queues)] = Field(
+        default={}, description="Queues of further lanes: `LANE=QUEUE,LANE=QUEUE`, each a name or URL."
+    )
 
     database_url: SecretStr | None = Field(default=None, description="postgresql://user:password@host:port/database")
     database_statement_cache: int = Field(
@@ -111,3 +130,9 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = Field(
         default="json", description="`json`: one object a line; `console`: text for a terminal."
     )
+
+    @property
+    def lanes(self) -> dict[str, str]:
+        """Return every lane that has a queue, with the queue's name or URL."""
+        named = {"live": self.live_queue, "backfill": self.backfill_queue, **self.queues}
+        return {lane: queue for lane, queue in named.items() if queue}

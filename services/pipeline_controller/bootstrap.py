@@ -7,7 +7,7 @@ import asyncio
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast, get_args
+from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError, check_all
 from etl_core.settings import parse_duration
@@ -17,7 +17,7 @@ from pipeline_processing.arguments import Parser, typed_as
 from pipeline_processing.cli.exits import DONE, PARTLY, guarded
 from pipeline_processing.cli.terminal import print_json, print_pairs
 from pipeline_processing.jobs.registry import discover
-from pipeline_processing.service_handler import LaneName, ServiceHandler
+from pipeline_processing.service_handler import ServiceHandler
 from pipeline_processing.stages import choose_run_id, open_control, run_inline
 from pipeline_processing.tolerance import Tolerance
 
@@ -162,10 +162,8 @@ async def _scatter(controller: Controller, run: Run, lane: Lane | None) -> int:
 
 async def _reconcile(controller: Controller, load_job: Callable[[str], Job]) -> int:
     """Return 3 where something went wrong or was left to come, so that a schedule shows it."""
-    services, lanes = controller.services, {}
-    for name, address in (("live", services.settings.live_queue), ("backfill", services.settings.backfill_queue)):
-        if address:
-            lanes[name] = await services.lane(cast("LaneName", name))
+    services = controller.services
+    lanes = {name: await services.lane(name) for name in services.settings.lanes}
     actions = []
     async for action in Reconcile(services, controller.control, lanes, load_job).run():
         actions.append(action)
@@ -180,7 +178,7 @@ async def _reconcile(controller: Controller, load_job: Callable[[str], Job]) -> 
 
 async def _lane_of(run: Run, options: argparse.Namespace, services: ServiceHandler) -> Lane | None:
     name = getattr(options, "lane", None) or run.lane
-    return await services.lane(cast("LaneName", name)) if name else None
+    return await services.lane(name) if name else None
 
 
 def _check_job(run: Run, job: str | None) -> None:
@@ -256,9 +254,7 @@ def _parser() -> Parser:
         if name == "report":
             command.add_argument("--html", type=Path, metavar="FILE", help="write it to FILE, as one page")
         if name not in {"cancel", "report"}:
-            command.add_argument(
-                "--lane", choices=get_args(LaneName), help="queue and workers (default: the run's own, else live)"
-            )
+            command.add_argument("--lane", metavar="NAME", help="queue and workers (default: the run's own, else live)")
         if starts:
             command.hint = "the job's own options stand behind --"
             _add_start_options(command)

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError
 from etl_core.health import HealthServer
@@ -20,7 +20,7 @@ from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.exits import DONE, FAILED, PARTLY, USAGE, guarded
 from pipeline_processing.cli.terminal import confirmed
 from pipeline_processing.records import Records
-from pipeline_processing.service_handler import LaneName, ServiceHandler
+from pipeline_processing.service_handler import ServiceHandler
 from pipeline_processing.settings import Settings
 
 if TYPE_CHECKING:
@@ -91,12 +91,9 @@ async def _monitor(options: argparse.Namespace, services: ServiceHandler) -> int
     return DONE
 
 
-def _lanes(options: argparse.Namespace, services: ServiceHandler) -> list[LaneName]:
+def _lanes(options: argparse.Namespace, services: ServiceHandler) -> list[str]:
     """Return the lanes that were named, else all that are configured; ConfigError where there is none."""
-    settings = services.settings
-    queues: dict[LaneName, str | None] = {"live": settings.live_queue, "backfill": settings.backfill_queue}
-    named: list[LaneName] = list(dict.fromkeys(options.lane or ()))
-    found = named or [name for name, address in queues.items() if address]
+    found: list[str] = list(dict.fromkeys(options.lane or services.settings.lanes))
     if not found:
         raise ConfigError(
             "no lane has a queue", where="dlq monitor", way_out="set PIPELINE_LIVE_QUEUE or PIPELINE_BACKFILL_QUEUE"
@@ -166,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = Parser(add_help=False)
-    common.add_argument("--lane", choices=("live", "backfill"), default="live", help="which lane (default: live)")
+    common.add_argument("--lane", default="live", metavar="NAME", help="which lane (default: live)")
     common.add_argument("--json", action="store_true", help="one JSON document instead of text")
 
     listing = commands.add_parser("list", parents=[common], help="dead letters grouped by error fingerprint")
@@ -213,7 +210,7 @@ def _add_monitor(commands: argparse._SubParsersAction[Parser]) -> None:
         epilog="A look hides each dead letter for one second; it changes nothing.",
     )
     monitor.add_argument(
-        "--lane", choices=get_args(LaneName), action="append", help="which lane (repeatable; default: all that are set)"
+        "--lane", metavar="NAME", action="append", help="which lane (repeatable; default: all that are set)"
     )
     monitor.add_argument(
         "--interval",

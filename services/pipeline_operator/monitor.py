@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from etl_core.clock import Clock
     from etl_core.queue import Depth, Queue
-    from pipeline_processing.service_handler import Lane, LaneName, ServiceHandler
+    from pipeline_processing.service_handler import Lane, ServiceHandler
 
 LEASE: Final = timedelta(seconds=1)
 WAIT: Final = timedelta(seconds=1)
@@ -73,8 +73,8 @@ class Numbers:
 class Watch:
     """One lane under watch; keeps its last numbers while it can not be read, and says so."""
 
-    def __init__(self, name: LaneName, services: ServiceHandler) -> None:
-        self.name: LaneName = name
+    def __init__(self, name: str, services: ServiceHandler) -> None:
+        self.name = name
         self._services = services
         self._clock = services.clock
         self._lane: Lane | None = None

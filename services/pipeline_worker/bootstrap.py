@@ -9,7 +9,7 @@ import os
 import random
 import socket
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import structlog
@@ -31,7 +31,7 @@ from pipeline_processing.layout import runs_prefix
 from pipeline_processing.messages import Claim
 from pipeline_processing.runs import Cancellations
 from pipeline_processing.safety import prove, unsafe
-from pipeline_processing.service_handler import LaneName, ServiceHandler
+from pipeline_processing.service_handler import ServiceHandler
 from pipeline_processing.settings import Settings
 from pipeline_processing.settlement import RetryPolicy
 from pipeline_processing.settler import Settler
@@ -152,7 +152,7 @@ def load_processors(services: ServiceHandler) -> dict[str, Processor]:
 
 
 async def _queues(options: argparse.Namespace, services: ServiceHandler) -> tuple[Queue, Queue]:
-    if options.queue is None or options.queue in get_args(LaneName):
+    if options.queue is None or options.queue in services.settings.lanes:
         lane = await services.lane(options.queue or options.lane)
         return lane.queue, lane.dead_letters
     queue = services.queue(options.queue)
@@ -254,7 +254,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Work on a lane's queue until told to stop. SIGTERM or SIGINT: take no more, finish or give back"
         " what is held, exit 0; a second one: exit 130 at once.",
     )
-    parser.add_argument("--lane", choices=get_args(LaneName), default="live", help="whose queue (default: live)")
+    parser.add_argument("--lane", default="live", metavar="NAME", help="whose queue (default: live)")
     parser.add_argument("--queue", metavar="NAME_OR_URL", help="a queue, or a lane's name, instead of --lane")
     parser.add_argument("--concurrency", type=int, metavar="N", help="items in work at once")
     parser.add_argument(

@@ -21,7 +21,7 @@ def spelled(value: object) -> str:
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
         return f"{seconds / 60:g}m" if seconds >= 60 and not seconds % 60 else f"{seconds:g}s"
-    return "" if value is None else str(value)
+    return "" if value in (None, {}) else str(value)
 
 
 def settings_table() -> str:

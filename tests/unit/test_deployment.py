@@ -96,6 +96,7 @@ def test_the_environment_of_whoever_reads_it_is_no_part_of_it(monkeypatch: pytes
         ),
         ({"settings": {"PIPELINE_LEASE": "x"}, "pools": [{"name": "a", "lane": "live"}]}, "PIPELINE_LEASE: 'x' is not"),
         ({"schedules": [{"name": "s", "job": "j", "cron": "@daily", "lane": "l"}]}, "schedule s: there is no lane 'l'"),
+        ({"schedules": [{"name": "s", "cron": "@daily"}]}, "schedule s: give it a job, or a command"),
         ({"lanes": {"live": {"retention": "15d"}}}, "lanes.live.retention"),
         ({"limits": {"postgresConnections": -1}}, "limits.postgresConnections"),
     ],

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from etl_core.errors import AccessDenied, ConfigError, EtlError, PreconditionFailed, Transient
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from etl_core.objects import ObjectStore
     from etl_core.queue import Queue
-    from pipeline_processing.service_handler import LaneName, ServiceHandler
+    from pipeline_processing.service_handler import ServiceHandler
 
 T = TypeVar("T")
 
@@ -84,6 +85,7 @@ async def examine(
         "silver": lambda: _silver(services, nonce()),
         "live": lambda: _lane(services, "live"),
         "backfill": lambda: _lane(services, "backfill"),
+        **{name: partial(_lane, services, name) for name in settings.queues},
         "database": lambda: _database(services),
     }
     seen = {check.subject for check in aws}
@@ -167,7 +169,7 @@ async def _bucket(services: ServiceHandler, subject: str, bucket: str | None) ->
     return [Check(subject, "ok", f"{bucket}: may {', '.join(allowed)}{note}")]
 
 
-async def _lane(services: ServiceHandler, name: LaneName) -> list[Check]:
+async def _lane(services: ServiceHandler, name: str) -> list[Check]:
     lane = await services.lane(name)
     policy, dead_policy = await lane.queue.policy(), await lane.dead_letters.policy()
     checks = [await _queue(name, lane.queue), await _queue(f"{name} dead letters", lane.dead_letters)]

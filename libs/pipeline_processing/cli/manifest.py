@@ -8,7 +8,7 @@ import shlex
 import sys
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import check_all
 from etl_core.settings import parse_duration
@@ -22,7 +22,6 @@ from pipeline_processing.deployment import Schedule as ScheduleDefaults
 from pipeline_processing.deployment import workload
 from pipeline_processing.jobs.registry import discover
 from pipeline_processing.reports.text import printable
-from pipeline_processing.service_handler import LaneName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +156,7 @@ def _add_run(run: argparse._ArgumentGroup) -> None:
         default="fleet",
         help="work in the fleet (default), or in the Job's own pod",
     )
-    run.add_argument("--lane", choices=get_args(LaneName), help="queue and workers (default: live)")
+    run.add_argument("--lane", metavar="NAME", help="queue and workers (default: live)")
     run.add_argument("--tolerate-failures", metavar="N|P%", help="failed inputs that still count as a success")
     run.add_argument(
         "--timeout", type=_duration, metavar="TIME", help="wait at most this long for the fleet, then end it as it is"

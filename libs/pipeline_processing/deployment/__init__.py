@@ -65,7 +65,6 @@ class Lane(_Part):
     """A queue with its dead-letter queue, as they are in AWS; no ``max_receive_count``: no redrive policy."""
 
     queue_url: str = ""
-    dead_letter_queue_url: str = ""
     max_receive_count: Positive | None = 7
     retention: Duration = Field(default=timedelta(days=4), gt=timedelta(0), le=RETENTION_LIMIT)
     dead_letter_retention: Duration = Field(default=RETENTION_LIMIT, gt=timedelta(0), le=RETENTION_LIMIT)
@@ -116,7 +115,7 @@ class QueueAge(_Part):
 class JobScaling(_Part):
     """What a ScaledJob has of its own."""
 
-    rollout_strategy: Literal["gradual", "default"] = "gradual"
+    rollout_strategy: Literal["gradual", "immediate"] = "gradual"
     active_deadline_seconds: Positive = 14_400
     backoff_limit: Count = 0
 
@@ -175,11 +174,14 @@ class Pool(_Part):
 
 
 class Schedule(_Part):
-    """A controller by time."""
+    """A command by time: a job's controller, or any ``command`` of the product."""
 
     name: str = Field(min_length=1)
-    job: str
+    job: str = ""
+    command: tuple[str, ...] = ()
     cron: str
+    options: tuple[str, ...] = ()
+    """The controller's own, before ``--``; ``args`` are the job's, after it."""
     args: tuple[str, ...] = ()
     timezone: str = "Etc/UTC"
     suspend: bool = False
@@ -334,6 +336,9 @@ def _refuse_strays(deployment: Deployment, where: str) -> None:
         faults += [f"two {kind}s are called {name}" for name in sorted({n for n in names if names.count(n) > 1})]
         lanes = deployment.lanes
         faults += [f"{kind} {one.name}: there is no lane {one.lane!r}" for one in those if one.lane not in lanes]
+    for one in deployment.schedules:
+        if bool(one.job) == bool(one.command):
+            faults.append(f"schedule {one.name}: give it a job, or a command, one of both")
     parts: tuple[Pool | Schedule, ...] = (*deployment.pools, *deployment.schedules)
     for part in parts:
         try:

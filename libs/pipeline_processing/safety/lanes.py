@@ -155,9 +155,7 @@ def _wakes(pool: Pool) -> bool:
 def _lanes_are_apart(deployment: Deployment) -> Iterator[Breach]:
     used: dict[str, list[str]] = defaultdict(list)
     for name, lane in deployment.lanes.items():
-        for url in {lane.queue_url, lane.dead_letter_queue_url} - {""}:
-            used[url].append(name)
-        if lane.queue_url and lane.queue_url == lane.dead_letter_queue_url:
+        if lane.queue_url:
             used[lane.queue_url].append(name)
     for url, names in used.items():
         if len(names) > 1:
