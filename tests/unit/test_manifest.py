@@ -1,179 +1,431 @@
+"""`manifest`: what it prints is valid, restricted and resumable; what is wrong is refused before it is printed."""
+
 from __future__ import annotations
 
-import asyncio
-import itertools
-from typing import TYPE_CHECKING
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import kubernetes_validate
 import orjson
 import pytest
-import zstandard
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from etl_core.errors import ConfigError, InvalidData, NotFound, ReplyLost
-from etl_core.objects.memory import MemoryBuckets, MemoryStore
-from etl_core.testing.fake_clock import FakeClock
-from pipeline_processing.layout import RunLayout
-from pipeline_processing.manifest import Manifest, Manifests, Tally
-from pipeline_processing.model import Item
+from pipeline_controller import bootstrap as controller
+from pipeline_processing.cli.main import main
+from pipeline_processing.cli.manifest import RESOURCES
+from pipeline_processing.cli.yaml_text import yaml_text
+from pipeline_processing.deployment import workload
+from pipeline_processing.layout import RUN_ID
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import Callable, Mapping, Sequence
 
-LAYOUT = RunLayout("pp", "r1")
-CLOCK = FakeClock(auto_advance=True)
+    Document = dict[str, Any]
+    Printed = Callable[..., Document]
+
+ROOT = Path(__file__).parents[2]
+VALUES = yaml.safe_load((ROOT / "charts/pipeline-processing/values.yaml").read_text())
+KUBERNETES = ("1.33", "1.34", "1.35")
+UID = "3f1c1d2e-8a0e-4b0e-9d52-0f6a3b7c2d11"
+
+JOB = ("manifest", "get_s3_files", "--config-map", "pipeline-settings")
+CRON = (*JOB, "--cron", "15 2 * * *")
+EVERYTHING = (
+    "manifest",
+    "get-s3-files",
+    *("--name", "nightly", "--namespace", "pipeline", "--image", "registry.example:5000/team/pp:1.2.3"),
+    *("--cron", "15 2 * * mon-fri", "--timezone", "America/Chicago", "--starting-deadline", "30m"),
+    *("--deadline", "6h", "--retries", "3", "--keep", "1d", "--service-account", "pipeline-controller"),
+    *("--config-map", "settings", "--config-map", "more.settings", "--secret", "database"),
+    *(
+        "--contracts",
+        "pipeline-contracts",
+        "--env",
+        "PIPELINE_LOG_LEVEL=debug",
+        "--env",
+        "AWS_DEFAULT_REGION=eu-west-1",
+    ),
+    *("--lane", "backfill", "--tolerate-failures", "0.5%", "--timeout", "5h"),
+    *("--cpu", "1", "--memory", "1Gi", "--memory-limit", "2Gi", "--scratch", "500Mi"),
+)
+AGENCY = ("--", "--agency-id", "10")
 
 
-def make(store: MemoryStore, *, nonce: str = "n", part_items: int = 4) -> Manifests:
-    numbers = itertools.count()
-    return Manifests(
-        store,
-        LAYOUT,
-        CLOCK,
-        jitter=lambda: 0.5,
-        nonce=lambda: f"{nonce}{next(numbers)}",
-        part_items=part_items,
+@pytest.fixture(autouse=True)
+def _nothing_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SOURCE", "DESTINATION", "SILVER", "CONTROL"):
+        monkeypatch.delenv(f"PIPELINE_{name}_BUCKET", raising=False)
+    monkeypatch.delenv("PIPELINE_CONTRACTS_DIR", raising=False)
+
+
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str]) -> Printed:
+    """What a command prints on stdout, read as YAML."""
+
+    def of(*argv: str) -> Document:
+        assert 0 == main(argv)
+        document: Document = yaml.safe_load(capsys.readouterr().out)
+        return document
+
+    return of
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """Return what is said of a refused command, which prints nothing else and exits with 2."""
+    code = main(argv)
+    out, err = capsys.readouterr()
+    assert (2, "") == (code, out)
+    return err
+
+
+def job_of(document: Document) -> Document:
+    spec: Document = document["spec"]["jobTemplate"]["spec"] if document["kind"] == "CronJob" else document["spec"]
+    return spec
+
+
+def pod_of(document: Document) -> Document:
+    spec: Document = job_of(document)["template"]["spec"]
+    return spec
+
+
+def expanded(text: str, variables: Mapping[str, str]) -> str:
+    """Return what the kubelet makes of an argument: `$(NAME)` where there is such a variable, and one `$` of two.
+
+    Source: third_party/forked/golang/expansion of Kubernetes.
+    """
+    return re.sub(
+        r"\$(\$|\(([^)]*)\))",
+        lambda found: "$" if found[1] == "$" else variables.get(found[2], found[0]),
+        text,
     )
 
 
-def bucket() -> MemoryStore:
-    return MemoryBuckets(CLOCK).create("control")
+def started(document: Document, *, job_name: str, uid: str = UID) -> list[str]:
+    """Return the arguments that a pod of the Job called ``job_name`` is started with, by downward API and kubelet."""
+    labels = {"batch.kubernetes.io/job-name": job_name, "batch.kubernetes.io/controller-uid": uid}
+    (container,) = pod_of(document)["containers"]
+    variables: dict[str, str] = {}
+    for variable in container["env"]:
+        path = variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
+        value = labels[path.split("'")[1]] if path else expanded(variable["value"], variables)
+        variables[variable["name"]] = value
+    return [expanded(argument, variables) for argument in container["args"]]
 
 
-def item(number: int, *, inputs: int = 2) -> Item:
-    return Item("copy" if number % 2 else "export", f"a{number % 3}", {"number": number}, inputs)
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize(
+    "argv", [JOB, CRON, EVERYTHING, (*JOB, "--mode", "inline")], ids=["job", "cron", "everything", "inline"]
+)
+def test_it_is_valid_to_every_kubernetes_that_we_support(argv: Sequence[str], version: str, printed: Printed) -> None:
+    document = printed(*argv, *AGENCY)
+    kubernetes_validate.validate(document, version, strict=True)
 
 
-async def stream(items: Iterable[Item]) -> AsyncIterator[Item]:
-    for one in items:
-        yield one
-        await asyncio.sleep(0)
+def test_the_schemas_would_find_a_fault(printed: Printed) -> None:
+    document = printed(*JOB, *AGENCY)
+    document["spec"]["backofLimit"] = 1
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(document, KUBERNETES[-1], strict=True)
 
 
-async def keys(store: MemoryStore) -> list[str]:
-    return [info.key async for info in store.list()]
+@pytest.mark.parametrize("argv", [JOB, CRON, EVERYTHING], ids=["job", "cron", "everything"])
+def test_its_pod_is_restricted(argv: Sequence[str], printed: Printed) -> None:
+    pod = pod_of(printed(*argv, *AGENCY))
+    (container,) = pod["containers"]
+
+    assert (False, False, "Never") == (
+        pod["automountServiceAccountToken"],
+        pod["enableServiceLinks"],
+        pod["restartPolicy"],
+    )
+    assert (True, 10001, 10001, 10001, "RuntimeDefault") == (
+        pod["securityContext"]["runAsNonRoot"],
+        *(pod["securityContext"][name] for name in ("runAsUser", "runAsGroup", "fsGroup")),
+        pod["securityContext"]["seccompProfile"]["type"],
+    )
+    assert {
+        "allowPrivilegeEscalation": False,
+        "privileged": False,
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+    } == container["securityContext"]
+    assert {"scratch": "/tmp"}.items() <= {one["name"]: one["mountPath"] for one in container["volumeMounts"]}.items()  # noqa: S108 - in the pod
+    assert {one["name"] for one in pod["volumes"]} == {one["name"] for one in container["volumeMounts"]}
 
 
-async def test_items_come_back_sorted_and_counted() -> None:
-    manifests = make(bucket())
-    items = [item(number) for number in range(11)]
-    manifest = await manifests.freeze(stream(items))
-    assert sorted(items, key=lambda one: one.item_id) == [one async for one in manifests.items(manifest)]
-    assert (11, 22) == (manifest.items, manifest.inputs)
-    assert [4, 4, 3] == [part.count for part in manifest.parts]
-    assert {"a0": Tally(4, 8), "a1": Tally(4, 8), "a2": Tally(3, 6)} == manifest.agencies
-    assert {"copy": Tally(5, 10), "export": Tally(6, 12)} == manifest.processors
+@pytest.mark.parametrize("argv", [JOB, CRON], ids=["job", "cron"])
+def test_exit_codes_decide_what_a_failed_pod_means(argv: Sequence[str], printed: Printed) -> None:
+    document = printed(*argv, *AGENCY)
+    first, *codes = job_of(document)["podFailurePolicy"]["rules"]
+
+    assert {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]} == first
+    assert [("FailJob", [2, 3]), ("Ignore", [137])] == [
+        (rule["action"], rule["onExitCodes"]["values"]) for rule in codes
+    ]
+    assert {("In", pod_of(document)["containers"][0]["name"])} == {
+        (rule["onExitCodes"]["operator"], rule["onExitCodes"]["containerName"]) for rule in codes
+    }
+    assert "Failed" == job_of(document)["podReplacementPolicy"]
 
 
-async def test_duplicates_collapse() -> None:
-    manifest = await make(bucket()).freeze(stream([item(1), item(2), item(1)]))
-    assert 2 == manifest.items
+def test_times_and_resources_are_those_of_the_chart_where_nothing_is_said(printed: Printed) -> None:
+    document = printed(*CRON, *AGENCY)
+    usual = VALUES["scheduleDefaults"]
+
+    spec, job = document["spec"], job_of(document)
+    assert {
+        "timezone": spec["timeZone"],
+        "startingDeadlineSeconds": spec["startingDeadlineSeconds"],
+        "activeDeadlineSeconds": job["activeDeadlineSeconds"],
+        "backoffLimit": job["backoffLimit"],
+        "ttlSecondsAfterFinished": job["ttlSecondsAfterFinished"],
+    }.items() <= usual.items()
+    assert "Forbid" == spec["concurrencyPolicy"]
+    for mode, part in (("fleet", usual), ("inline", VALUES["poolDefaults"])):
+        resources = RESOURCES[mode]
+        assert (part["resources"], part["scratch"]) == (
+            {
+                "requests": {"cpu": resources.cpu, "memory": resources.memory},
+                "limits": {"memory": resources.memory_limit},
+            },
+            resources.scratch,
+        )
 
 
-async def test_one_item_with_two_counts_of_inputs_is_refused() -> None:
-    with pytest.raises(InvalidData, match="twice"):
-        await make(bucket()).freeze(stream([item(1), item(1, inputs=7)]))
+def test_what_is_said_stands_in_it(printed: Printed) -> None:
+    document = printed(*EVERYTHING, *AGENCY)
+    spec, job, pod = document["spec"], job_of(document), pod_of(document)
+    (container,) = pod["containers"]
+
+    assert ("nightly", "pipeline") == (document["metadata"]["name"], document["metadata"]["namespace"])
+    assert ("15 2 * * mon-fri", "America/Chicago", 1800) == (
+        spec["schedule"],
+        spec["timeZone"],
+        spec["startingDeadlineSeconds"],
+    )
+    assert (21_600, 3, 86_400) == (
+        job["activeDeadlineSeconds"],
+        job["backoffLimit"],
+        job["ttlSecondsAfterFinished"],
+    )
+    assert ("registry.example:5000/team/pp:1.2.3", "pipeline-controller") == (
+        container["image"],
+        pod["serviceAccountName"],
+    )
+    assert [
+        {"configMapRef": {"name": "settings"}},
+        {"configMapRef": {"name": "more.settings"}},
+        {"secretRef": {"name": "database"}},
+    ] == container["envFrom"]
+    assert {
+        "PIPELINE_LOG_LEVEL": "debug",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "PIPELINE_CONTRACTS_DIR": "/etc/pipeline-contracts",
+    } == {variable["name"]: variable["value"] for variable in container["env"] if "value" in variable}
+    assert {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}} == container["resources"]
+    assert [
+        {"name": "scratch", "emptyDir": {"sizeLimit": "500Mi"}},
+        {"name": "contracts", "configMap": {"name": "pipeline-contracts"}},
+    ] == pod["volumes"]
 
 
-async def test_an_empty_plan_is_a_manifest_without_parts() -> None:
-    store = bucket()
-    manifests = make(store)
-    manifest = await manifests.freeze(stream([]))
-    assert (0, ()) == (manifest.items, manifest.parts)
-    assert [] == [one async for one in manifests.items(manifest)]
-    assert [LAYOUT.manifest] == await keys(store)
+def test_json_is_the_same_document(printed: Any, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: ANN401 - the fixture's function
+    document = printed(*EVERYTHING, *AGENCY)
+    assert 0 == main([*EVERYTHING, "--json", *AGENCY])
+    assert document == orjson.loads(capsys.readouterr().out)
 
 
-async def test_the_second_planner_adopts_the_first_ones_manifest() -> None:
-    store = bucket()
-    first = await make(store, nonce="one").freeze(stream([item(1)]))
-    second = await make(store, nonce="two").freeze(stream([item(2)]))
-    assert first == second == await make(store).load()
+def test_the_controller_reads_what_the_pod_is_started_with(printed: Printed) -> None:
+    command, *argv = started(printed(*EVERYTHING, *AGENCY), job_name="nightly-29384750")
+    options = controller._parse(argv)
+
+    assert ("controller", "run", "get_s3_files") == (command, options.command, options.job)
+    assert (f"nightly-29384750-{UID}", "backfill", "0.5%", 18_000.0) == (
+        options.run_id,
+        options.lane,
+        options.tolerate_failures,
+        options.timeout.total_seconds(),
+    )
+    assert ["--agency-id", "10"] == options.arguments
 
 
-async def test_two_planners_at_once_agree_and_their_parts_do_not_mix() -> None:
-    store = bucket()
-    one, two = make(store, nonce="one"), make(store, nonce="two", part_items=3)
-    mine, theirs = [item(n) for n in range(10)], [item(n) for n in range(5, 20)]
-    first, second = await asyncio.gather(one.freeze(stream(mine)), two.freeze(stream(theirs)))
-    assert first == second
-    winner = mine if first.items == 10 else theirs
-    assert {one.item_id for one in winner} == {read.item_id async for read in two.items(first)}
+def test_a_pod_that_replaces_another_has_its_run_and_another_job_of_that_name_has_not(printed: Printed) -> None:
+    document = printed(*JOB, *AGENCY)
+    first = started(document, job_name="get-s3-files")
+
+    assert first == started(document, job_name="get-s3-files")
+    assert first != started(document, job_name="get-s3-files", uid=UID[::-1])
 
 
-class LosesReplies(MemoryStore):
-    """The create takes effect, its reply never comes."""
-
-    async def put_if_absent(self, key: str, body: bytes, *, content_type: str | None = None) -> str:
-        await super().put_if_absent(key, body, content_type=content_type)
-        raise ReplyLost("no reply")
+def test_the_longest_name_still_makes_an_id_of_a_run() -> None:
+    run_id = expanded(workload.RUN_ID, {"JOB_NAME": "n" * workload.NAME_LIMIT, "JOB_UID": UID})
+    assert RUN_ID.fullmatch(run_id)
 
 
-async def test_a_lost_reply_is_read_back() -> None:
-    manifest = await make(LosesReplies(MemoryBuckets(CLOCK), "control")).freeze(stream([item(1)]))
-    assert ("n0", 1) == (manifest.nonce, manifest.items)
+def test_a_run_that_is_named_is_resumed_by_name(printed: Printed) -> None:
+    document = printed(*JOB, "--run-id", "get_s3_files-20300102T030405Z-d905e156", *AGENCY)
+    assert "get_s3_files-20300102T030405Z-d905e156" in started(document, job_name="again")
+    assert [] == pod_of(document)["containers"][0]["env"]
 
 
-async def test_a_planner_that_died_before_the_head_leaves_the_run_unplanned() -> None:
-    class DiesAtTheHead(MemoryStore):
-        async def put_if_absent(self, key: str, body: bytes, *, content_type: str | None = None) -> str:
-            raise KeyboardInterrupt
-
-    buckets = MemoryBuckets(CLOCK)
-    with pytest.raises(KeyboardInterrupt):
-        await make(DiesAtTheHead(buckets, "control")).freeze(stream([item(1)]))
-    again = make(buckets.store("control"))
-    assert await again.load() is None
-    assert 3 == (await again.freeze(stream([item(1), item(2), item(3)]))).items
+def test_inline_the_run_has_no_lane_and_a_workers_memory(printed: Printed) -> None:
+    document = printed(*JOB, "--mode", "inline", *AGENCY)
+    options = controller._parse(started(document, job_name="one")[1:])
+    assert ("inline", f"one-{UID}") == (options.mode, options.run_id)
+    assert "1536Mi" == pod_of(document)["containers"][0]["resources"]["limits"]["memory"]
 
 
-async def read_all(store: MemoryStore, manifest: Manifest) -> list[Item]:
-    return [one async for one in make(store).items(manifest)]
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_the_kubelet_makes_of_a_literal_what_was_written(text: str) -> None:
+    assert text == expanded(workload.literal(text), {"HOME": "/root", "JOB_NAME": "other", "": "empty"})
 
 
-async def test_an_altered_part_is_named() -> None:
-    store = bucket()
-    manifest = await make(store).freeze(stream(item(n) for n in range(9)))
-    key = manifest.parts[1].key
-    lines = zstandard.decompress((await store.get(key)).body)
-    await store.put(key, zstandard.compress(lines.replace(b'"inputs":2', b'"inputs":3', 1)))
-    with pytest.raises(ConfigError, match="altered after the plan") as caught:
-        await read_all(store, manifest)
-    assert f"s3://control/{key}" == caught.value.where
+GO_READS_AS_NO_TEXT = re.compile(
+    r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)|~|null|Null|NULL|<<|=|[0-9]{4}-[0-9]+-[0-9]+.*"
+    r"|y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF|"
+)
+"""What the YAML of Kubernetes takes for a number, a boolean, null or a date where it stands unquoted."""
 
 
-async def test_a_missing_part_is_named() -> None:
-    store = bucket()
-    manifest = await make(store).freeze(stream(item(n) for n in range(9)))
-    await store.delete([manifest.parts[2].key])
-    with pytest.raises(ConfigError, match="gone") as caught:
-        await read_all(store, manifest)
-    assert f"s3://control/{manifest.parts[2].key}" == caught.value.where
+@given(
+    st.one_of(
+        st.text(st.characters(exclude_categories=["Cs"])),
+        st.from_regex(GO_READS_AS_NO_TEXT, fullmatch=True),
+        st.sampled_from(["1e3", "0o17", "0x1F", "1_000", "12:30", "y", "No", "null", "#", "- a", "a: b", "é", "\x85"]),
+    )
+)
+def test_every_text_stays_a_text_in_yaml(text: str) -> None:
+    written = yaml_text({"args": [text]})
+    assert {"args": [text]} == yaml.safe_load(written)
+    bare = written.removeprefix("args:\n  - ").removesuffix("\n")
+    assert bare.startswith('"') or not GO_READS_AS_NO_TEXT.fullmatch(bare)
 
 
-async def test_a_head_that_names_fewer_parts_than_it_counts_is_refused() -> None:
-    store = bucket()
-    manifest = await make(store).freeze(stream(item(n) for n in range(9)))
-    document = orjson.loads(manifest.encode())
-    document["parts"].pop()
-    await store.put(LAYOUT.manifest, orjson.dumps(document))
-    altered = await make(store).load()
-    assert altered is not None
-    with pytest.raises(ConfigError, match="8 items, not 9"):
-        await read_all(store, altered)
+def test_an_argument_can_not_break_out_of_the_comment_above(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main([*JOB, "--", "--agency-id", "10\nkind: Pod", "--source-prefix", "é{agency_id}$(JOB_UID)$$/"])
+    out = capsys.readouterr().out
+    document = yaml.safe_load(out)
+
+    assert "Job" == document["kind"]
+    assert out.startswith("# pipeline-processing manifest get_s3_files ")
+    assert "é{agency_id}$(JOB_UID)$$/" == started(document, job_name="one")[-1]
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"v": 2}', b'{"v":1,"parts":[{}]}'])
-async def test_a_head_that_is_no_manifest_is_a_clear_error(body: bytes) -> None:
-    store = bucket()
-    await store.put(LAYOUT.manifest, body)
-    with pytest.raises(ConfigError, match="altered after the plan") as caught:
-        await make(store).load()
-    assert f"s3://control/{LAYOUT.manifest}" == caught.value.where
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["manifest"], "the following arguments are required: JOB"),
+        (["manifest", "get_s3_file"], "there is no job 'get_s3_file' (did you mean get_s3_files?)"),
+        ([*JOB, "--agency-id", "10"], "unrecognized option --agency-id (the job's own options stand behind --)"),
+        ([*JOB, "--", "--agenc-id", "10"], "unrecognized option --agenc-id (did you mean --agency-id?)"),
+        ([*JOB, "--", "--agency-id", "10", "--run-id", "r1"], "unrecognized option --run-id (it stands before --)"),
+        ([*JOB, "--"], "whose files?"),
+        (
+            ["manifest", "bronze_to_silver", "--config-map", "s", "--", "--dataset", "x", "--all-agencies"],
+            "no folder of contracts to look for 'x' in",
+        ),
+        (["manifest", "get_s3_files", *AGENCY], "no source bucket"),
+        ([*JOB, "--name", "Nightly_1", *AGENCY], "--name: 'Nightly_1' is no name"),
+        ([*JOB, "--name", "n" * 64, *AGENCY], "has 64 characters (at most 63"),
+        ([*CRON, "--name", "n" * 53, *AGENCY], "has 53 characters (at most 52: a CronJob's Jobs add 11"),
+        ([*JOB, "--namespace", "a.b", *AGENCY], "--namespace: 'a.b' is no name"),
+        ([*JOB, "--secret", "KEY=value", *AGENCY], "--secret: 'KEY=value' is no name"),
+        ([*JOB, "--image", "Registry/Name:1", *AGENCY], "--image: 'Registry/Name:1' is no image"),
+        ([*JOB, "--image", "registry:5000/name", *AGENCY], "is whatever was pushed last"),
+        ([*JOB, "--image", "name:latest", *AGENCY], "is whatever was pushed last"),
+        ([*JOB, "--cron", "61 2 * * *", *AGENCY], "--cron: minute: 61 is not within 0 to 59"),
+        ([*CRON, "--timezone", "Chicago", *AGENCY], "no time zone 'Chicago' (did you mean America/Chicago?)"),
+        ([*CRON, "--timezone", "Local", *AGENCY], "no time zone 'Local'"),
+        ([*CRON, "--starting-deadline", "9s", *AGENCY], "it may never be in time"),
+        ([*CRON, "--run-id", "r1", *AGENCY], "every Job of the schedule would be the same run"),
+        ([*JOB, "--timezone", "UTC", *AGENCY], "--timezone: belongs to a schedule"),
+        ([*JOB, "--run-id", "a b", *AGENCY], "can not be a run's id"),
+        ([*JOB, "--tolerate-failures", "some", *AGENCY], "neither a count nor a percentage"),
+        ([*JOB, "--timeout", "12h", *AGENCY], "the Job is killed before the run ends itself"),
+        ([*JOB, "--mode", "inline", "--lane", "live", *AGENCY], "--lane: a run within one process has no queue"),
+        ([*JOB, "--deadline", "0s", *AGENCY], "is less than a second"),
+        ([*JOB, "--deadline", "soon", *AGENCY], "'soon' is not a duration"),
+        ([*JOB, "--retries", "-1", *AGENCY], "not a number from 0"),
+        ([*JOB, "--memory", "512MB", *AGENCY], "--memory: '512MB' is no quantity"),
+        ([*JOB, "--memory", "2Gi", *AGENCY], "1Gi is less than the 2Gi that --memory asks for"),
+        ([*JOB, "--cpu", "0", *AGENCY], "--cpu: '0' is no quantity"),
+        ([*JOB, "--env", "NAME", *AGENCY], "write it as NAME=VALUE"),
+        ([*JOB, "--env", "PIPELINE_LEASE=soon", *AGENCY], "PIPELINE_LEASE: 'soon' is not a duration"),
+        ([*JOB, "--env", "PIPELINE_SORCE_BUCKET=a", *AGENCY], "(did you mean PIPELINE_SOURCE_BUCKET?)"),
+        ([*JOB, "--env", "JOB_UID=1", *AGENCY], "the manifest sets JOB_UID itself"),
+        (
+            [*JOB, "--contracts", "c", "--env", "PIPELINE_CONTRACTS_DIR=/x", *AGENCY],
+            "the manifest sets PIPELINE_CONTRACTS_DIR itself",
+        ),
+    ],
+)
+def test_what_would_fail_at_night_is_refused_now(
+    argv: Sequence[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert says in refused(capsys, *argv)
 
 
-async def test_a_claim_check_finds_its_item() -> None:
-    manifests = make(bucket())
-    manifest = await manifests.freeze(stream(item(n) for n in range(9)))
-    items = [one async for one in manifests.items(manifest)]
-    assert items == [await manifests.read_item(manifest.part_of(one.item_id), one.item_id) for one in items]
-    with pytest.raises(NotFound):
-        await manifests.read_item(manifest.parts[0].key, "0" * 32)
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [*JOB, "--env", "PIPELINE_DATABASE_URL=postgresql://db/x?password=hunter2", *AGENCY],
+        [*JOB, "--env", "PIPELINE_TOKEN_KEY=hunter2hunter2hunter2", *AGENCY],
+        [*JOB, "--env", "AWS_SECRET_ACCESS_KEY=hunter2", *AGENCY],
+        [*JOB, "--env", "AWS_SESSION_TOKEN=hunter2", *AGENCY],
+        [*JOB, "--env", "SOME_URL=https://me:hunter2@example.org/", *AGENCY],
+        [*JOB, *AGENCY, "--source-prefix", "postgresql://me:hunter2@db/{agency_id}"],
+    ],
+)
+def test_a_secret_is_refused_and_not_repeated(argv: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, *argv)
+    assert "would stand in the manifest (put it into a Secret and name that: --secret NAME)" in said
+    assert "hunter2" not in said
+
+
+def test_a_variable_that_names_a_file_of_a_secret_is_none(printed: Printed) -> None:
+    document = printed(*JOB, "--env", "AWS_WEB_IDENTITY_TOKEN_FILE=/var/run/token", *AGENCY)
+    assert "/var/run/token" == pod_of(document)["containers"][0]["env"][-1]["value"]
+
+
+def test_all_that_is_wrong_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(
+        capsys, *CRON, "--name", "N", "--timezone", "Chicago", "--cpu", "x", "--env", "PIPELINE_X=1", *AGENCY
+    )
+    assert [] == [part for part in ("--name", "--timezone", "--cpu", "--env") if f"{part}: " not in said]
+
+
+def test_what_the_config_map_must_name_is_noted_beside_the_manifest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main([*JOB, *AGENCY])
+    assert (
+        "note: left to --config-map, as it is not set here: get_s3_files: no source bucket" in capsys.readouterr().err
+    )
+
+
+def test_a_variable_of_the_manifest_counts_where_arguments_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"--env=PIPELINE_{name}_BUCKET={name.lower()}" for name in ("SOURCE", "DESTINATION")]
+    assert 0 == main(["manifest", "get_s3_files", *names, *AGENCY])
+    assert "" == capsys.readouterr().err
+
+
+def test_a_file_that_only_this_machine_has_is_noted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    contract = tmp_path / "officers.odcs.yaml"
+    contract.write_text((ROOT / "contracts/officers.odcs.yaml").read_text())
+    argv = ["manifest", "bronze_to_silver", "--config-map", "s", "--", "--all-agencies", f"--contract={contract}"]
+
+    assert 0 == main(argv)
+    assert f"note: {contract} is a file of this machine" in capsys.readouterr().err
+
+
+def test_arguments_that_only_the_pod_can_judge_may_pass_unchecked(printed: Printed) -> None:
+    argv = ["manifest", "bronze_to_silver", "--unchecked", "--", "--contract", "/data/x.yaml", "--all-agencies"]
+    assert ["--contract", "/data/x.yaml", "--all-agencies"] == started(printed(*argv), job_name="one")[-3:]
+
+
+def test_the_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["manifest", "--help"])
+    assert "| kubectl apply -f -" in capsys.readouterr().out
