@@ -1,1 +1,1 @@
-"""Queue, workers and autoscalers, simulated: which settings lose work, and which scaling is worth its money."""
+"""A discrete-event simulation of a deployment: queues, pods, autoscaling, crashes. `simulate.run` is the way in."""
