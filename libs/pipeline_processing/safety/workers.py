@@ -24,14 +24,16 @@ JOB_START: Final = timedelta(minutes=5)
 def _lease_covers_heartbeats(deployment: Deployment) -> Iterator[Breach]:
     for pool in deployment.pools:
         settings = pool.effective
+        often = settings.lease / HEARTBEATS_PER_LEASE
+        often -= often % timedelta(milliseconds=1)
         if settings.lease < (needed := HEARTBEATS_PER_LEASE * settings.heartbeat):
             yield Breach(
                 _of(pool),
                 f"the lease ({say(settings.lease)}) is shorter than {HEARTBEATS_PER_LEASE} heartbeats"
                 f" ({say(settings.heartbeat)} each)",
                 f"set PIPELINE_LEASE to {say(needed)} or more, or PIPELINE_HEARTBEAT to"
-                f" {say(settings.lease / HEARTBEATS_PER_LEASE)} or less",
-                ("PIPELINE_HEARTBEAT", say(settings.lease / HEARTBEATS_PER_LEASE)),
+                f" {say(often)} or less",
+                ("PIPELINE_HEARTBEAT", say(often)),
             )
 
 
