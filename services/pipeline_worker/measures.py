@@ -67,7 +67,7 @@ class Measures:
             registry=self.registry,
         )
         self.queue_age = Gauge(
-            "pipeline_queue_age_seconds",
+            "pipeline_queue_oldest_message_age_seconds",
             "How long the oldest new message of the latest receive had waited; 0 after a poll in vain.",
             registry=self.registry,
         )

@@ -124,6 +124,19 @@ async def test_everything_sent_is_done_and_deleted(world: OneQueue, start: Calla
     assert 0 == running.metric("pipeline_in_flight")
 
 
+async def test_the_queues_age_is_what_a_message_waited_and_nothing_after_a_poll_in_vain(
+    world: OneQueue, start: Callable[..., Running]
+) -> None:
+    await world.send(item(1))
+    await world.clock.advance(timedelta(minutes=3))
+    running = start()
+    await running.until(lambda: running.metric("pipeline_received_total") == 1)
+    assert 180 == running.metric("pipeline_queue_oldest_message_age_seconds")
+    await running.until(lambda: running.metric("pipeline_receive_total", result="empty") == 1)
+    assert 0 == running.metric("pipeline_queue_oldest_message_age_seconds")
+    await running.drained()
+
+
 async def test_a_busy_worker_receives_and_deletes_in_batches(world: OneQueue, start: Callable[..., Running]) -> None:
     await world.send(*(item(number) for number in range(200)))
     running = start(concurrency=20, receivers=2, until_empty=True)
