@@ -21,8 +21,8 @@
 {{- $_ := set $taken "PIPELINE_POOL" "is the chart's: leave it out" -}}
 {{- $_ := set $taken "PIPELINE_HEALTH_PORT" "is the chart's, and probes ask at 8080: leave it out" -}}
 {{- $_ := set $taken "PIPELINE_WORKER_CONCURRENCY" "is the pool's: set its concurrency" -}}
-{{- range $name, $_ := .Values.lanes -}}
-{{- $_ := set $taken (include "pipeline-processing.laneVariable" $name) (printf "is the lane's: set lanes.%s.queueUrl" $name) -}}
+{{- range list "PIPELINE_QUEUES" "PIPELINE_LIVE_QUEUE" "PIPELINE_BACKFILL_QUEUE" -}}
+{{- $_ := set $taken . "is the lanes': set lanes.LANE.queueUrl" -}}
 {{- end -}}
 {{- $places := dict "settings" .Values.settings "poolDefaults.settings" .Values.poolDefaults.settings "scheduleDefaults.settings" .Values.scheduleDefaults.settings -}}
 {{- range .Values.pools -}}{{- $_ := set $places (printf "pool %s: settings" .name) (.settings | default dict) -}}{{- end -}}
@@ -73,8 +73,8 @@
 {{- if and (ne .kind "fixed") .queueAge.enabled (not .queueAge.serverAddress) }}
 - {{ $what }}: scaling.queueAge has no serverAddress: set it to the URL of Prometheus
 {{- end -}}
-{{- if and (ne .kind "fixed") .queueAge.enabled (not $.Values.monitor.enabled) }}
-- {{ $what }}: scaling.queueAge is measured by the monitor: set monitor.enabled to true
+{{- if and (ne .kind "fixed") .queueAge.enabled (not $.Values.podMonitor.enabled) }}
+- {{ $what }}: scaling.queueAge asks by the labels that the PodMonitor gives: set podMonitor.enabled to true
 {{- end -}}
 {{- end -}}
 {{- if ge (int $pool.preStopSeconds) (int $pool.terminationGracePeriodSeconds) }}

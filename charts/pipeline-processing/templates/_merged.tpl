@@ -1,4 +1,4 @@
-{{/* What pools, schedules and lanes are once their defaults are merged in. */}}
+{{/* What pools and schedules are once their defaults are merged in. */}}
 
 {{/* A pool with all its values, as JSON: (dict "root" $ "pool" POOL) */}}
 {{- define "pipeline-processing.pool" -}}
@@ -8,11 +8,6 @@
 {{/* A schedule with all its values, as JSON: (dict "root" $ "schedule" SCHEDULE) */}}
 {{- define "pipeline-processing.schedule" -}}
 {{- mergeOverwrite (deepCopy .root.Values.scheduleDefaults) (deepCopy .schedule) | toJson -}}
-{{- end -}}
-
-{{/* Variable with the URL of a lane's queue; takes the lane's name: live → PIPELINE_LIVE_QUEUE */}}
-{{- define "pipeline-processing.laneVariable" -}}
-PIPELINE_{{ . | upper | replace "-" "_" }}_QUEUE
 {{- end -}}
 
 {{/* "yes" when KEDA counts messages for at least one pool, else "". */}}

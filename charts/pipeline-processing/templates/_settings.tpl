@@ -8,11 +8,11 @@ AWS_ENDPOINT_URL: {{ . | quote }}
 PIPELINE_CONTRACTS_DIR: /etc/pipeline-contracts
 {{- end }}
 PIPELINE_DEPLOYMENT: /etc/pipeline-processing/deployment.yaml
+{{- $queues := list }}
 {{- range $name, $lane := .Values.lanes }}
-{{- with $lane.queueUrl }}
-{{ include "pipeline-processing.laneVariable" $name }}: {{ . | quote }}
+{{- with $lane.queueUrl }}{{ $queues = append $queues (printf "%s=%s" $name .) }}{{ end }}
 {{- end }}
-{{- end }}
+PIPELINE_QUEUES: {{ join "," $queues | quote }}
 {{- range $name, $value := .Values.settings }}
 {{- with $value }}
 {{ $name }}: {{ . | quote }}

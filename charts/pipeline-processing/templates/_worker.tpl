@@ -60,18 +60,24 @@ spec:
       {{- include "pipeline-processing.containerHead" .root | nindent 6 }}
       args:
         - worker
-        - --queue
-        - $({{ include "pipeline-processing.laneVariable" .pool.lane }})
+        - --lane
+        - {{ .pool.lane | quote }}
         {{- range $name, $limit := .pool.processors }}
         - --processor-concurrency
         - {{ printf "%s=%d" $name (int $limit) }}
         {{- end }}
         {{- if eq .pool.scaling.kind "job" }}
+        # A pod takes what it was started for, and ends: no item is begun that its deadline would cut off.
         - --once
+        - --max-items
+        - {{ .pool.scaling.queueLength | int | quote }}
         {{- end }}
       envFrom:
         {{- include "pipeline-processing.envFrom" .root | nindent 8 }}
       env:
+        # KEDA reads it here; the worker has it from PIPELINE_QUEUES.
+        - name: QUEUE_URL
+          value: {{ (index .root.Values.lanes .pool.lane | default dict).queueUrl | quote }}
         {{- include "pipeline-processing.env" (include "pipeline-processing.workerVariables" . | fromJson) | trim | nindent 8 }}
       ports:
         - name: http
@@ -99,7 +105,7 @@ spec:
   # KEDA keeps its scaler until this object's spec changes, and the variable is not in it: so the name changes with the URL.
   name: {{ printf "messages-%s" ($lane.queueUrl | default "" | sha256sum | trunc 8) }}
   metadata:
-    queueURLFromEnv: {{ include "pipeline-processing.laneVariable" .pool.lane | quote }}
+    queueURLFromEnv: QUEUE_URL
     queueLength: {{ $scaling.queueLength | int | quote }}
     activationQueueLength: {{ $scaling.activationQueueLength | int | quote }}
     scaleOnInFlight: {{ $scaling.scaleOnInFlight | quote }}
@@ -114,7 +120,8 @@ spec:
   name: age
   metadata:
     serverAddress: {{ $scaling.queueAge.serverAddress | quote }}
-    query: {{ printf "max(pipeline_queue_oldest_message_age_seconds{lane=%q})" .pool.lane | quote }}
+    # The labels are those that the PodMonitor gives.
+    query: {{ printf "max(pipeline_queue_age_seconds{namespace=%q,lane=%q})" .root.Release.Namespace .pool.lane | quote }}
     threshold: {{ $scaling.queueAge.threshold | int | quote }}
     activationThreshold: {{ $scaling.queueAge.threshold | int | quote }}
     # Nothing measured is no age, not a failure: messages are counted all the same.
