@@ -233,7 +233,7 @@ def test_what_is_said_stands_in_it(printed: Printed) -> None:
     ] == pod["volumes"]
 
 
-def test_json_is_the_same_document(printed: Any, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: ANN401 - the fixture's function
+def test_json_is_the_same_document(printed: Printed, capsys: pytest.CaptureFixture[str]) -> None:
     document = printed(*EVERYTHING, *AGENCY)
     assert 0 == main([*EVERYTHING, "--json", *AGENCY])
     assert document == orjson.loads(capsys.readouterr().out)
