@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline_processing import __version__
+from pipeline_processing.safety import RULES
 from pipeline_processing.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -52,3 +53,14 @@ def test_the_code_and_the_distribution_have_one_version() -> None:
 def test_every_make_target_of_the_readme_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set() == set(re.findall(r"\bmake ([a-z-]+)", (ROOT / "README.md").read_text())) - targets
+
+
+def rules_table() -> str:
+    """Return the table that docs/deploy.md must hold."""
+    rows = [f"| `{rule.name}` | {rule.severity} | {rule.promise} | {rule.reason} |" for rule in RULES]
+    return "\n".join(["| rule | else | what holds | what happens where it does not |", "|---|---|---|---|", *rows])
+
+
+def test_the_deployment_page_has_every_rule_with_its_reason() -> None:
+    page = (ROOT / "docs/deploy.md").read_text()
+    assert rules_table() in page, f"docs/deploy.md should hold:\n{rules_table()}"
