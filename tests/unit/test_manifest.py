@@ -13,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubelet import expanded, job_of, pod_of, started
 from pipeline_controller import bootstrap as controller
 from pipeline_processing.cli.main import main
 from pipeline_processing.cli.manifest import RESOURCES
@@ -21,7 +22,7 @@ from pipeline_processing.deployment import workload
 from pipeline_processing.layout import RUN_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     Document = dict[str, Any]
     Printed = Callable[..., Document]
@@ -79,40 +80,6 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     out, err = capsys.readouterr()
     assert (2, "") == (code, out)
     return err
-
-
-def job_of(document: Document) -> Document:
-    spec: Document = document["spec"]["jobTemplate"]["spec"] if document["kind"] == "CronJob" else document["spec"]
-    return spec
-
-
-def pod_of(document: Document) -> Document:
-    spec: Document = job_of(document)["template"]["spec"]
-    return spec
-
-
-def expanded(text: str, variables: Mapping[str, str]) -> str:
-    """Return what the kubelet makes of an argument: `$(NAME)` where there is such a variable, and one `$` of two.
-
-    Source: third_party/forked/golang/expansion of Kubernetes.
-    """
-    return re.sub(
-        r"\$(\$|\(([^)]*)\))",
-        lambda found: "$" if found[1] == "$" else variables.get(found[2], found[0]),
-        text,
-    )
-
-
-def started(document: Document, *, job_name: str, uid: str = UID) -> list[str]:
-    """Return the arguments that a pod of the Job called ``job_name`` is started with, by downward API and kubelet."""
-    labels = {"batch.kubernetes.io/job-name": job_name, "batch.kubernetes.io/controller-uid": uid}
-    (container,) = pod_of(document)["containers"]
-    variables: dict[str, str] = {}
-    for variable in container["env"]:
-        path = variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
-        value = labels[path.split("'")[1]] if path else expanded(variable["value"], variables)
-        variables[variable["name"]] = value
-    return [expanded(argument, variables) for argument in container["args"]]
 
 
 @pytest.mark.parametrize("version", KUBERNETES)
@@ -240,7 +207,7 @@ def test_json_is_the_same_document(printed: Printed, capsys: pytest.CaptureFixtu
 
 
 def test_the_controller_reads_what_the_pod_is_started_with(printed: Printed) -> None:
-    command, *argv = started(printed(*EVERYTHING, *AGENCY), job_name="nightly-29384750")
+    command, *argv = started(printed(*EVERYTHING, *AGENCY), job_name="nightly-29384750", uid=UID)
     options = controller._parse(argv)
 
     assert ("controller", "run", "get_s3_files") == (command, options.command, options.job)
@@ -255,9 +222,9 @@ def test_the_controller_reads_what_the_pod_is_started_with(printed: Printed) -> 
 
 def test_a_pod_that_replaces_another_has_its_run_and_another_job_of_that_name_has_not(printed: Printed) -> None:
     document = printed(*JOB, *AGENCY)
-    first = started(document, job_name="get-s3-files")
+    first = started(document, job_name="get-s3-files", uid=UID)
 
-    assert first == started(document, job_name="get-s3-files")
+    assert first == started(document, job_name="get-s3-files", uid=UID)
     assert first != started(document, job_name="get-s3-files", uid=UID[::-1])
 
 
@@ -268,13 +235,13 @@ def test_the_longest_name_still_makes_an_id_of_a_run() -> None:
 
 def test_a_run_that_is_named_is_resumed_by_name(printed: Printed) -> None:
     document = printed(*JOB, "--run-id", "get_s3_files-20300102T030405Z-d905e156", *AGENCY)
-    assert "get_s3_files-20300102T030405Z-d905e156" in started(document, job_name="again")
+    assert "get_s3_files-20300102T030405Z-d905e156" in started(document, job_name="again", uid=UID)
     assert [] == pod_of(document)["containers"][0]["env"]
 
 
 def test_inline_the_run_has_no_lane_and_a_workers_memory(printed: Printed) -> None:
     document = printed(*JOB, "--mode", "inline", *AGENCY)
-    options = controller._parse(started(document, job_name="one")[1:])
+    options = controller._parse(started(document, job_name="one", uid=UID)[1:])
     assert ("inline", f"one-{UID}") == (options.mode, options.run_id)
     assert "1536Mi" == pod_of(document)["containers"][0]["resources"]["limits"]["memory"]
 
@@ -313,7 +280,7 @@ def test_an_argument_can_not_break_out_of_the_comment_above(capsys: pytest.Captu
 
     assert "Job" == document["kind"]
     assert out.startswith("# pipeline-processing manifest get_s3_files ")
-    assert "é{agency_id}$(JOB_UID)$$/" == started(document, job_name="one")[-1]
+    assert "é{agency_id}$(JOB_UID)$$/" == started(document, job_name="one", uid=UID)[-1]
 
 
 @pytest.mark.parametrize(
@@ -423,7 +390,7 @@ def test_a_file_that_only_this_machine_has_is_noted(capsys: pytest.CaptureFixtur
 
 def test_arguments_that_only_the_pod_can_judge_may_pass_unchecked(printed: Printed) -> None:
     argv = ["manifest", "bronze_to_silver", "--unchecked", "--", "--contract", "/data/x.yaml", "--all-agencies"]
-    assert ["--contract", "/data/x.yaml", "--all-agencies"] == started(printed(*argv), job_name="one")[-3:]
+    assert ["--contract", "/data/x.yaml", "--all-agencies"] == started(printed(*argv), job_name="one", uid=UID)[-3:]
 
 
 def test_the_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
