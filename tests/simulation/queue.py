@@ -111,8 +111,8 @@ class SimulatedQueue:
                 visible.append(message)
             else:
                 self.visible -= 1
-                self.in_flight += 1
                 message.state = State.IN_FLIGHT
+                self._hold(message)
                 self._hide(message, now + lease)
             got.append(message)
         if not got:
@@ -129,7 +129,7 @@ class SimulatedQueue:
         if lease > 0:
             self._hide(message, now + lease)
         else:
-            self.in_flight -= 1
+            self._let_go(message)
             self._show(message)
         self._set_alarm()
         return True
@@ -196,6 +196,12 @@ class SimulatedQueue:
         else:
             self._show(message)
 
+    def _hold(self, message: Message) -> None:
+        self.in_flight += 1
+
+    def _let_go(self, message: Message) -> None:
+        self.in_flight -= 1
+
     def _hide(self, message: Message, until: float) -> None:
         message.visible_at = until
         heapq.heappush(self._hidden, (until, next(self._order), message))
@@ -216,7 +222,7 @@ class SimulatedQueue:
         if message.state is State.VISIBLE:
             self.visible -= 1
         elif message.state is State.IN_FLIGHT:
-            self.in_flight -= 1
+            self._let_go(message)
         elif message.state is State.DELAYED:
             self.delayed -= 1
 

@@ -8,11 +8,12 @@ from random import Random
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tests.simulation.agenda import Agenda
+from tests.simulation.fair import FairQueue
 from tests.simulation.fleet import Fleet, scaler_of
 from tests.simulation.lives import Life, State
 from tests.simulation.queue import SimulatedQueue
 from tests.simulation.services import Database, Storage
-from tests.simulation.worker import Surroundings, Terms
+from tests.simulation.terms import Surroundings, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,7 +98,8 @@ class _Simulation:
         if lane.max_receive_count is not None:
             retention = lane.dead_letter_retention.total_seconds()
             dead_letters = SimulatedQueue(self.agenda, retention=retention, dropped=self._letter_dropped)
-        queue = SimulatedQueue(
+        kind = FairQueue if self.world.is_fair else SimulatedQueue
+        queue = kind(
             self.agenda,
             retention=lane.retention.total_seconds(),
             max_receives=lane.max_receive_count,

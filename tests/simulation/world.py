@@ -36,6 +36,7 @@ class Item(NamedTuple):
     always: Fate | None = None
     lane: str = "live"
     doubles: int = 0
+    agency: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,10 @@ class World:
     """While SQS answers no renewal of a lease."""
     uncounted: Spans = ()
     """While KEDA can not count."""
+    slowed: Sequence[tuple[float, float, float]] = ()
+    """(begin, end, factor): what starts then takes that many times as long, as when S3 throttles."""
+    is_fair: bool = False
+    """Messages carry their agency as MessageGroupId."""
     lag: float = 60.0
     """How old the counts that SQS tells may be."""
     needs_database: bool = True
@@ -70,3 +75,7 @@ class World:
     """A controller waits for the items and sends again what got lost (PIPELINE_STALL_AFTER)."""
     sampled_every: float | None = None
     """Seconds between two samples of the time series; None: none are taken."""
+
+    def slowness(self, now: float) -> float:
+        """Return how many times as long as usual work takes that starts now."""
+        return next((factor for begin, end, factor in self.slowed if begin <= now < end), 1.0)
