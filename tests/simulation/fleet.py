@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from math import ceil, floor, inf
+from math import floor, inf
 from typing import TYPE_CHECKING, Final, Protocol
 
 from tests.simulation.scaling import Autoscaler, new_jobs
-from tests.simulation.worker import Phase, Pod, Terms
+from tests.simulation.worker import Phase, Pod
 
 if TYPE_CHECKING:
     from tests.simulation.scaling import Counts
-    from tests.simulation.worker import Surroundings
+    from tests.simulation.terms import Surroundings, Terms
 
     from pipeline_processing.deployment import Pool, Scaling
 
-SURGE: Final = 0.25
-"""maxSurge (rounded up) and maxUnavailable (rounded down) of a Deployment's rolling update, Kubernetes' defaults."""
+UNAVAILABLE: Final = 0.25
+"""maxUnavailable of the chart's rolling update, rounded down but at least one pod; its maxSurge is 0."""
 
 
 class Scaler(Protocol):
@@ -150,7 +150,7 @@ class Fleet:
         """Go one step on: stop old pods while enough are available, make new ones while that is not too many."""
         self._outdated = {pod for pod in self._outdated if not pod.is_leaving}
         available = sum(pod.phase is Phase.RUNNING for pod in self.staying)
-        spare = available - (self.replicas - floor(self.replicas * SURGE))
+        spare = available - (self.replicas - max(1, floor(self.replicas * UNAVAILABLE)))
         for pod in sorted(self._outdated, key=lambda pod: (pod.phase is not Phase.STARTING, pod.made_at)):
             if pod.phase is not Phase.STARTING:
                 if spare <= 0:
@@ -158,10 +158,7 @@ class Fleet:
                 spare -= 1
             self._outdated.discard(pod)
             pod.stop()
-        most = self.replicas + ceil(self.replicas * SURGE)
-        staying = self.staying
-        new = len(staying) - len(self._outdated)
-        for _ in range(min(most - len(staying), self.replicas - new)):
+        for _ in range(self.replicas - len(self.staying)):
             self._make()
         if not self._outdated:
             self._balance()

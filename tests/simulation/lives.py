@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from tests.simulation.world import Fate
 
 if TYPE_CHECKING:
-    from tests.simulation.world import Item
+    from collections.abc import Iterable, Iterator
 
-    from pipeline_processing.settlement import RetryPolicy
+    from tests.simulation.world import Item
 
 
 class State(Enum):
@@ -31,6 +32,7 @@ class Life:
     __slots__ = (
         "blind",
         "buried",
+        "crashes",
         "cut_short",
         "deaths",
         "done_at",
@@ -49,8 +51,8 @@ class Life:
         self.done_at: float | None = None
         self.failures = 0
         """Failure records: attempts that failed."""
-        self.starts = self.deaths = self.cut_short = 0
-        """``deaths``: of its worker. ``cut_short``: a drain gave it back before it was finished."""
+        self.starts = self.deaths = self.crashes = self.cut_short = 0
+        """``deaths``: of its worker; ``crashes``: those that the world did. ``cut_short``: given back by a drain."""
         self.working = self.overlaps = 0
         """``overlaps``: starts while another worker was at it."""
         self.messages = self.letters = 0
@@ -69,12 +71,44 @@ class Life:
         """Say whether it is done, or nothing will happen to it any more."""
         return self.done_at is not None or not (self.working or self.messages)
 
-    def deserves_burial(self, policy: RetryPolicy) -> bool:
+    def must_die(self, max_attempts: int) -> bool:
         """Say whether its own doing, not its surroundings', makes it a dead letter."""
-        fates = (*self.item.fates, *(self.item.always,) * 100)
-        fails = sum(fate is Fate.FAILS for fate in fates)
-        return fails >= policy.max_attempts or any(fate is Fate.IS_REFUSED for fate in fates) or self.always_kills
+        fates = self.item.fates
+        fails = sum(fate is Fate.FAILS for fate in fates) + (max_attempts if self.item.always is Fate.FAILS else 0)
+        refused = Fate.IS_REFUSED in {*fates, self.item.always}
+        return fails >= max_attempts or refused or self.item.always is Fate.KILLS
 
     @property
-    def always_kills(self) -> bool:
-        return self.item.always is Fate.KILLS
+    def excused_starts(self) -> int:
+        """Return how often its own fates, and deaths that the world may inflict, have it worked on."""
+        return 1 + sum(fate is Fate.FAILS for fate in self.item.fates) + self.crashes + self.item.doubles
+
+
+class Harm(Enum):
+    LOST = "lost"
+    BURIED = "buried, though it would have succeeded"
+    UNEXPLAINED = "buried by SQS without its error"
+    STUCK = "never finished"
+    OVERLAPPING = "worked on by two at once"
+    REPEATED = "worked on again without need"
+
+
+def harms(lives: Iterable[Life], max_attempts: int) -> dict[Harm, int]:
+    """Return how many items came to which harm. Poison is meant to be buried; what dies with its worker, by SQS."""
+    return dict(Counter(harm for life in lives for harm in _harms(life, max_attempts)))
+
+
+def _harms(life: Life, max_attempts: int) -> Iterator[Harm]:
+    state, must_die = life.state, life.must_die(max_attempts)
+    if state is State.LOST:
+        yield Harm.LOST
+    elif state is State.PENDING:
+        yield Harm.STUCK
+    elif state in {State.BURIED, State.BURIED_BLIND} and not must_die:
+        yield Harm.BURIED
+    elif state is State.BURIED_BLIND and life.item.always is not Fate.KILLS:
+        yield Harm.UNEXPLAINED
+    if life.overlaps and not life.item.doubles:
+        yield Harm.OVERLAPPING
+    if life.starts > life.excused_starts and not must_die:
+        yield Harm.REPEATED

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, assert_never
 
-from tests.simulation.queue import VISIBILITY_LIMIT
+from tests.simulation.keeper import Keeper
+from tests.simulation.terms import Work
 from tests.simulation.world import Fate
 
-from etl_core.retry import Backoff
 from pipeline_processing.model import Failure, ItemResult
 from pipeline_processing.settlement import (
     Abandon,
@@ -21,29 +20,22 @@ from pipeline_processing.settlement import (
     LostLease,
     Release,
     Retry,
-    RetryPolicy,
     Succeeded,
     Unrecorded,
     settle,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from random import Random
-
-    from tests.simulation.agenda import Agenda
     from tests.simulation.lives import Life
-    from tests.simulation.queue import Message, SimulatedQueue
-    from tests.simulation.services import Database, Storage
-    from tests.simulation.world import World
+    from tests.simulation.queue import Message
+    from tests.simulation.terms import Surroundings, Terms
 
-    from pipeline_processing.deployment import Pool
     from pipeline_processing.settlement import Outcome
 
-LOOKS: Final = 4
-"""Looks of the lease keeper a heartbeat."""
 CLEANING_UP: Final = 0.5
 """Seconds from an item's cancellation to its release; no more than a quarter of the time that the grace leaves."""
+LOOK_AROUND: Final = 10.0
+"""Seconds between a job's looks whether its queue is empty; the worker looks every second."""
 REFUSAL: Final = 0.05
 """Seconds that it takes to learn that Postgres takes no connection."""
 
@@ -54,57 +46,6 @@ _UNRECORDED: Final = Unrecorded(Failure("Throttled", "simulated", "u", transient
 _INTERRUPTED: Final = Interrupted()
 _ALREADY_DONE: Final = AlreadyDone()
 _LOST_LEASE: Final = LostLease()
-
-
-@dataclass(slots=True)
-class Surroundings:
-    """What a pod stands in."""
-
-    agenda: Agenda
-    chance: Random
-    world: World
-    queue: SimulatedQueue
-    dead_letters: SimulatedQueue | None
-    storage: Storage
-    database: Database
-    gone: Callable[[Pod], None]
-    ready: Callable[[Pod], None]
-    settled: Callable[[Life], None]
-
-
-class Terms:
-    """A pool's numbers, in seconds, and its retry policy."""
-
-    def __init__(self, pool: Pool, *, writes: int, receive_limit: int | None) -> None:
-        settings = pool.effective
-        self.concurrency = pool.concurrency
-        self.writes = writes
-        self.lease = settings.lease.total_seconds()
-        self.heartbeat = settings.heartbeat.total_seconds()
-        self.receive_wait = settings.receive_wait.total_seconds()
-        self.drain = settings.drain.total_seconds()
-        self.spare = settings.grace.total_seconds() - self.drain
-        self.pre_stop = float(pool.pre_stop_seconds)
-        self.termination = float(pool.termination_grace_period_seconds)
-        self.connections = settings.database_connections
-        self.ends_when_idle = pool.scaling.kind == "job"
-        backoff = Backoff(settings.backoff_base, settings.backoff_cap)
-        self.policy = RetryPolicy(settings.max_attempts, backoff, receive_limit)
-
-
-class _Work:
-    """One delivery in work."""
-
-    __slots__ = ("begun", "expires", "fate", "is_over", "life", "message", "receipt", "received")
-
-    def __init__(self, message: Message, now: float, expires: float) -> None:
-        self.message = message
-        self.life: Life = message.body
-        self.receipt = message.receives
-        self.received = self.begun = now
-        self.expires = expires
-        self.fate: Fate | None = None
-        self.is_over = False
 
 
 class Phase(Enum):
@@ -122,15 +63,16 @@ class Pod:
         self.made_at = around.agenda.now
         self.phase = Phase.STARTING
         self.is_leaving = False
-        self.works: dict[_Work, None] = {}
+        self.works: dict[Work, None] = {}
         self._free = terms.concurrency
+        self._left = terms.most_items
         self._is_connected = False
-        self._unanswered: set[_Work] = set()
-        self._hangs_until = 0.0
-        self._is_ticking = False
         self._is_polling = False
         self._is_pausing = False
-        around.agenda.at(around.agenda.now + around.world.start, self._begin)
+        self._is_looking = False
+        ready_at = self.made_at + around.world.start
+        self._keeper = Keeper(terms, around, self.works.keys(), ready_at, self._lose)
+        around.agenda.at(ready_at, self._begin)
 
     # Receiving
 
@@ -144,8 +86,10 @@ class Pod:
     def _receive(self) -> None:
         """Fill the free places; wait where nothing is to be had."""
         queue, terms = self._around.queue, self._terms
-        while self.phase is Phase.RUNNING and self._free > 0:
-            got = queue.receive(self._free, terms.lease)
+        while self.phase is Phase.RUNNING and (places := self._places) > 0:
+            got = queue.receive(places, terms.lease)
+            if self._left is not None:
+                self._left -= len(got)
             for message in got:
                 self._start(message)
             if not got:
@@ -155,17 +99,38 @@ class Pod:
             self._is_polling = False
             self._around.queue.leave(self._woken)
 
+    @property
+    def _places(self) -> int:
+        return self._free if self._left is None else min(self._free, self._left)
+
     def _wait(self) -> None:
         around = self._around
-        if self._terms.ends_when_idle and not self.works:
-            self._leave()
-        elif around.queue.is_full():
+        if self._left is not None and not self.works:
+            self._look_around()
+        if self.phase is Phase.GONE:
+            return
+        if around.queue.is_full():
             if not self._is_pausing:
                 self._is_pausing = True
                 around.agenda.at(around.agenda.now + 1 + 29 * around.chance.random(), self._go_on)
         else:
             self._is_polling = True
             around.queue.wait(self._woken)
+
+    def _look_around(self) -> None:
+        """End a job's pod when the queue is empty in all counts, or when it has taken all it may (``--once``)."""
+        if self.phase is not Phase.RUNNING or self.works:
+            return
+        counts = self._around.queue.counts()
+        if not self._left or not (counts.visible or counts.in_flight or counts.delayed):
+            self._leave()
+        elif not self._is_looking:
+            self._is_looking = True
+            self._around.agenda.at(self._around.agenda.now + LOOK_AROUND, self._look_again)
+
+    def _look_again(self) -> None:
+        self._is_looking = False
+        self._look_around()
 
     def _go_on(self) -> None:
         self._is_pausing = False
@@ -175,8 +140,8 @@ class Pod:
         self._is_polling = False
         if self.phase is Phase.RUNNING:
             self._receive()
-        elif self.phase is Phase.DRAINING and self._free > 0:
-            for message in self._around.queue.receive(self._free, self._terms.lease):
+        elif self.phase is Phase.DRAINING and self._places > 0:
+            for message in self._around.queue.receive(self._places, self._terms.lease):
                 self._give_back(message, message.receives, 0.0)
             self._leave_if_done()
         else:
@@ -190,7 +155,7 @@ class Pod:
             self._delete(message, message.receives)  # what `settle` says of AlreadyDone, at no cost
             self._around.settled(life)
             return
-        work = _Work(message, now, now + self._terms.lease)
+        work = Work(message, now, now + self._terms.lease)
         self.works[work] = None
         self._free -= 1
         item = life.item
@@ -199,31 +164,31 @@ class Pod:
         life.working += 1
         life.overlaps += life.working > 1
         fate = work.fate = item.fates[number] if number < len(item.fates) else item.always
+        seconds = work.seconds = item.seconds * self._around.world.slowness(now)
         if self._around.world.needs_database and not self._connects():
             self._around.agenda.at(now + REFUSAL, self._end, work, _TRANSIENT)
         elif fate is Fate.KILLS or fate is Fate.EVICTS:
-            self._around.agenda.at(now + item.seconds / 2, self._meet, work)
+            self._around.agenda.at(now + seconds / 2, self._meet, work)
         else:
-            self._around.agenda.at(now + item.seconds, self._finish, work)
-        if not self._is_ticking:
-            self._tick_later()
+            self._around.agenda.at(now + seconds, self._finish, work)
+        self._keeper.watch()
 
     def _connects(self) -> bool:
         self._is_connected = self._is_connected or self._around.database.connect(self._terms.connections)
         return self._is_connected
 
-    def _meet(self, work: _Work) -> None:
+    def _meet(self, work: Work) -> None:
         """Let halfway through happen what is to happen; if it is not allowed, or the drain is long enough, go on."""
         if work.is_over:
             return
-        now, rest = self._around.agenda.now, work.life.item.seconds / 2
+        now, rest = self._around.agenda.now, work.seconds / 2
         self._around.agenda.at(now + rest, self._finish, work)
         if work.fate is Fate.KILLS:
             self.crash()
         else:
             self.stop()
 
-    def _finish(self, work: _Work) -> None:
+    def _finish(self, work: Work) -> None:
         """The work itself is done: write, or fail as its fate has it."""
         if work.is_over:
             return
@@ -235,7 +200,7 @@ class Pod:
             case _:
                 self._write(work)
 
-    def _write(self, work: _Work) -> None:
+    def _write(self, work: Work) -> None:
         around, writes = self._around, self._terms.writes
         took = around.storage.wait(around.agenda.now, writes)
         if took is None:  # all writes but the last are outputs, the last is the marker: that is no attempt
@@ -246,7 +211,7 @@ class Pod:
         else:
             self._end(work, _SUCCEEDED)
 
-    def _end(self, work: _Work, outcome: Outcome) -> None:
+    def _end(self, work: Work, outcome: Outcome) -> None:
         if work.is_over:
             return
         life = work.life
@@ -260,15 +225,11 @@ class Pod:
             life.failures += 1
         self._settle(work, outcome)
 
-    def _settle(self, work: _Work, outcome: Outcome) -> None:
+    def _settle(self, work: Work, outcome: Outcome) -> None:
         """Do what the product's own `settle` decides."""
         work.is_over = True
         message, life = work.message, work.life
-        attempt = 1
-        if work.receipt > 1 or message.is_resumed:  # as the executor: only then are failure records counted
-            attempt = life.failures if isinstance(outcome, Failed) else life.failures + 1
-        if isinstance(outcome, Unrecorded):
-            attempt = max(attempt, work.receipt)
+        attempt = _number(work, outcome)
         settlement = settle(outcome, attempt=attempt, policy=self._terms.policy, jitter=self._around.chance.random())
         match settlement:
             case Ack():
@@ -285,13 +246,21 @@ class Pod:
             case _:
                 assert_never(settlement)
         del self.works[work]
-        self._unanswered.discard(work)
+        self._keeper.drop(work)
         self._free += 1
         self._around.settled(life)
         if self.phase is Phase.RUNNING:
             self._receive()
+            if self._left is not None:
+                self._look_around()
         elif self.phase is Phase.DRAINING:
             self._leave_if_done()
+
+    def _lose(self, work: Work) -> None:
+        """Abandon what another may hold by now."""
+        if not work.is_over:
+            work.life.working -= 1
+            self._settle(work, _LOST_LEASE)
 
     def _delete(self, message: Message, receipt: int) -> None:
         if self._around.queue.delete(message, receipt):
@@ -312,51 +281,6 @@ class Pod:
         if self._around.dead_letters is not None:
             life.letters += 1
             self._around.dead_letters.send(life)
-
-    # Leases
-
-    def _tick_later(self) -> None:
-        """Look at the leases next at a whole heartbeat since the start, or at a quarter where one is in danger."""
-        heartbeat, now = self._terms.heartbeat, self._around.agenda.now
-        is_calm = not self._unanswered and self._terms.lease >= 2 * heartbeat
-        step = heartbeat if is_calm else heartbeat / LOOKS
-        self._is_ticking = True
-        number = int((now - self.made_at) / step + 1e-9) + 1
-        self._around.agenda.at(self.made_at + number * step, self._tick)
-
-    def _tick(self) -> None:
-        self._is_ticking = False
-        if self.phase is Phase.GONE or not self.works:
-            return
-        now, heartbeat = self._around.agenda.now, self._terms.heartbeat
-        for work in [work for work in self.works if work.expires <= now]:
-            self._lose(work)
-        if now >= self._hangs_until:
-            beats = (now - self.made_at) / heartbeat
-            is_beat = abs(beats - round(beats)) < 1e-6
-            self._renew(list(self.works if is_beat else self._unanswered))
-        if self.works and not self._is_ticking:
-            self._tick_later()
-
-    def _renew(self, works: list[_Work]) -> None:
-        around, lease = self._around, self._terms.lease
-        now = around.agenda.now
-        if works and any(begin <= now < end for begin, end in around.world.unanswered):
-            self._unanswered.update(works)
-            self._hangs_until = now + self._terms.heartbeat
-            return
-        for work in works:
-            too_long = now + lease - work.received > VISIBILITY_LIMIT
-            if too_long or not around.queue.extend(work.message, work.receipt, lease):
-                self._lose(work)
-            else:
-                work.expires = now + lease
-                self._unanswered.discard(work)
-
-    def _lose(self, work: _Work) -> None:
-        if not work.is_over:
-            work.life.working -= 1
-            self._settle(work, _LOST_LEASE)
 
     # Ends
 
@@ -411,7 +335,9 @@ class Pod:
     def crash(self) -> None:
         """Kill the worker, unless one of its items would meet more deaths than the world grants."""
         spare = self._around.world.spare_deaths
-        if spare is None or all(work.life.deaths < spare for work in self.works):
+        if spare is None or all(work.life.crashes < spare for work in self.works):
+            for work in self.works:
+                work.life.crashes += 1
             self._kill()
 
     def _kill(self) -> None:
@@ -434,3 +360,11 @@ class Pod:
         if self._is_connected:
             self._around.database.disconnect(self._terms.connections)
         self._around.gone(self)
+
+
+def _number(work: Work, outcome: Outcome) -> int:
+    """Return the attempt's number as executor and settler do: only a repeat has its failure records counted."""
+    number = 1
+    if work.receipt > 1 or work.message.is_resumed:
+        number = work.life.failures if isinstance(outcome, Failed) else work.life.failures + 1
+    return max(number, work.receipt) if isinstance(outcome, Unrecorded) else number
