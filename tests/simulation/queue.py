@@ -94,6 +94,7 @@ class SimulatedQueue:
         self._settle(now)
         self.receives += 1
         got: list[Message] = []
+        doubled: list[Message] = []
         visible, limit = self._visible, min(limit, BATCH)
         while visible and len(got) < limit and self.in_flight < IN_FLIGHT_LIMIT:
             message = visible.popleft()
@@ -106,15 +107,17 @@ class SimulatedQueue:
                 continue
             message.receives += 1
             message.received_at = now
+            self.visible -= 1
             if message.doubles:
                 message.doubles -= 1
-                visible.append(message)
+                doubled.append(message)
             else:
-                self.visible -= 1
                 message.state = State.IN_FLIGHT
                 self._hold(message)
                 self._hide(message, now + lease)
             got.append(message)
+        for message in doubled:
+            self._show(message)
         if not got:
             self.empty_receives += 1
         return got
