@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,14 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.chart.objects import Objects
+from tests.chart.semantics import findings, jobs, names, pods, product
+from tests.chart.semantics.subject import Subject
 
 from kubelet import expanded, job_of, pod_of, started
 from pipeline_controller import bootstrap as controller
 from pipeline_processing.cli.main import main
-from pipeline_processing.cli.manifest import RESOURCES
+from pipeline_processing.cli.manifest import _EXAMPLES, RESOURCES
 from pipeline_processing.cli.yaml_text import yaml_text
 from pipeline_processing.deployment import workload
 from pipeline_processing.layout import RUN_ID
@@ -96,6 +100,17 @@ def test_the_schemas_would_find_a_fault(printed: Printed) -> None:
     document["spec"]["backofLimit"] = 1
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(document, KUBERNETES[-1], strict=True)
+
+
+@pytest.mark.parametrize(
+    "argv", [JOB, CRON, EVERYTHING, (*JOB, "--mode", "inline")], ids=["job", "cron", "everything", "inline"]
+)
+def test_it_keeps_the_rules_of_the_charts_objects(argv: Sequence[str], printed: Printed) -> None:
+    document = printed(*argv, *AGENCY)
+    namespace = document["metadata"].get("namespace", "fleet")
+    subject = Subject(Objects((document,)), {}, namespace=namespace)
+    checks = (*names.CHECKS, *pods.CHECKS, *jobs.CHECKS, *product.CHECKS)
+    assert [] == findings(subject, checks)
 
 
 @pytest.mark.parametrize("argv", [JOB, CRON, EVERYTHING], ids=["job", "cron", "everything"])
@@ -300,6 +315,7 @@ def test_an_argument_can_not_break_out_of_the_comment_above(capsys: pytest.Captu
         ([*JOB, "--name", "Nightly_1", *AGENCY], "--name: 'Nightly_1' is no name"),
         ([*JOB, "--name", "n" * 64, *AGENCY], "has 64 characters (at most 63"),
         ([*CRON, "--name", "n" * 53, *AGENCY], "has 53 characters (at most 52: a CronJob's Jobs add 11"),
+        ([*JOB, "--lane", "Live", *AGENCY], "--lane: 'Live' is no name"),
         ([*JOB, "--namespace", "a.b", *AGENCY], "--namespace: 'a.b' is no name"),
         ([*JOB, "--secret", "KEY=value", *AGENCY], "--secret: 'KEY=value' is no name"),
         ([*JOB, "--image", "Registry/Name:1", *AGENCY], "--image: 'Registry/Name:1' is no image"),
@@ -393,6 +409,24 @@ def test_arguments_that_only_the_pod_can_judge_may_pass_unchecked(printed: Print
     assert ["--contract", "/data/x.yaml", "--all-agencies"] == started(printed(*argv), job_name="one", uid=UID)[-3:]
 
 
+def examples(text: str) -> list[str]:
+    """Return each command of a text that prints a manifest, on one line, without what it is piped into."""
+    joined = re.sub(r"\\\n\s*", "", text)
+    return [
+        re.split(r" [|>] ", line.strip())[0] for line in joined.splitlines() if re.match(r"\s*pipeline-\S+ man", line)
+    ]
+
+
+EXAMPLES = {*examples((ROOT / "docs/manifest.md").read_text()), *examples(_EXAMPLES)}
+
+
+@pytest.mark.parametrize("command", [one for one in sorted(EXAMPLES) if "[OPTIONS]" not in one])
+def test_every_example_prints_a_manifest(command: str, printed: Printed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_CONTRACTS_DIR", str(ROOT / "contracts"))
+    assert "batch/v1" == printed(*shlex.split(command)[1:])["apiVersion"]
+
+
 def test_the_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == main(["manifest", "--help"])
-    assert "| kubectl apply -f -" in capsys.readouterr().out
+    assert _EXAMPLES in capsys.readouterr().out
+    assert 5 <= len(EXAMPLES)

@@ -59,7 +59,7 @@ _UNITS: Final = {"m": 0.001, None: 1.0} | {
 
 
 def check_names(name: str, options: argparse.Namespace) -> None:
-    """Raise ConfigError for what Kubernetes would not take as a name."""
+    """Raise ConfigError for what can not be a name."""
     limit, why = (
         (workload.CRON_NAME_LIMIT, "a CronJob's Jobs add 11 characters to it")
         if options.cron
@@ -73,6 +73,7 @@ def check_names(name: str, options: argparse.Namespace) -> None:
     }
     check_all(
         lambda: _named("--name", name, _LABEL, limit, why),
+        lambda: _named("--lane", options.lane, _LABEL, workload.NAME_LIMIT, "it is a lane's name"),
         lambda: _named("--namespace", options.namespace, _LABEL, workload.NAME_LIMIT, "it is a label"),
         lambda: _image(options.image),
         *(
@@ -210,7 +211,7 @@ def _named(option: str, name: str | None, form: str, limit: int, why: str) -> No
         return
     if not re.fullmatch(form, name):
         raise ConfigError(
-            f"{name!r} is no name to Kubernetes",
+            f"{name!r} is no name",
             where=option,
             way_out="use a-z, 0-9 and '-', beginning and ending with a letter or digit",
         )
