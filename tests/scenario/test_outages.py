@@ -12,7 +12,7 @@ import pytest
 from harness.checks import assert_whole
 from harness.fleet import Fleet
 from harness.programs import PATIENCE, until
-from harness.wire import COPY, Wire, acting
+from harness.wire import COPY, acting
 
 from etl_core.testing.faults import Delay
 from pipeline_local.processes import ProcessRef
@@ -47,7 +47,7 @@ def test_a_service_that_comes_back_finds_the_fleet_at_work(
 ) -> None:
     fleet = patient_fleet
     slowly = acting(Delay(timedelta(milliseconds=300)), COPY, times=None)
-    with Wire.in_thread(fleet.stack.endpoint_url) as s3, Wire.in_thread(fleet.stack.endpoint_url) as sqs:
+    with fleet.wire() as s3, fleet.wire() as sqs:
         s3.add(slowly)
         wires = {"S3": s3, "SQS": sqs}
         addresses = {f"AWS_ENDPOINT_URL_{name}": wire.url for name, wire in wires.items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.checks import account, assert_whole
 from harness.programs import PATIENCE, until
-from harness.wire import COPY, EXTEND, MARKER, Wire, acting, before
+from harness.wire import COPY, EXTEND, MARKER, acting, before
 
 from etl_core.testing.faults import Delay, Reset, Silence
 
@@ -80,7 +80,7 @@ def test_a_second_signal_stops_at_once(fleet: Fleet, reference: dict[str, Stored
 
 def test_a_worker_whose_heartbeats_are_lost_gives_up_its_items(fleet: Fleet, reference: dict[str, Stored]) -> None:
     run = fleet.run()
-    with Wire.in_thread(fleet.stack.endpoint_url) as cut:
+    with fleet.wire() as cut:
         cut.add(acting(Reset(), EXTEND, times=None))
         slow = cut.add(acting(Delay(timedelta(seconds=12)), COPY, times=3))
         zombie = fleet.worker(AWS_ENDPOINT_URL=cut.url)
@@ -106,7 +106,7 @@ def test_the_marker_of_a_worker_that_was_cut_off_comes_too_late(fleet: Fleet, re
         reached.set()
         reconnected.wait(PATIENCE)
 
-    with Wire.in_thread(fleet.stack.endpoint_url) as partition:
+    with fleet.wire() as partition:
         partition.add(before(MARKER, skipping=2).rule(cut_off, goes_on=True))
         zombie = fleet.worker(AWS_ENDPOINT_URL=partition.url)
         controller = run.start()
@@ -130,7 +130,7 @@ def test_a_worker_that_was_frozen_past_its_leases_changes_nothing(fleet: Fleet, 
     def freeze() -> None:
         sleepers[0].signal(signal.SIGSTOP)
 
-    with Wire.in_thread(fleet.stack.endpoint_url) as wire:
+    with fleet.wire() as wire:
         frozen = wire.add(before(MARKER, skipping=1).rule(freeze, goes_on=True))
         sleeper = fleet.worker(AWS_ENDPOINT_URL=wire.url)
         sleepers.append(sleeper)

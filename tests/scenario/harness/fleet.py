@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 from uuid import uuid4
 
 from harness.bucket import Bucket
+from harness.calls import Calls
+from harness.permissions import ROLE_OF, denials
 from harness.programs import Program, until
 from harness.wire import Wire
 from pipeline_local.resources import ensure_queue
@@ -90,13 +92,17 @@ class Fleet:
         self._programs: list[Program] = []
         mark = uuid4().hex[:8]
         self.sqs, self.s3 = stack.client("sqs"), stack.client("s3")
-        self.control = Bucket.make(f"control-{mark}", self.s3)
+        self.names = {world.source_bucket: "source"}
+        self.calls = Calls(self.names)
+        self.control = self.bucket("control")
         self.queue = f"scenario-{mark}"
+        self.names |= {self.queue: "live", f"{self.queue}-dlq": "live-dlq"}
         lease = (QUICK | settings)["PIPELINE_LEASE"].removesuffix("s")
         self.queue_url = ensure_queue(self.sqs, self.queue, lease=lease, max_receive_count=max_receive_count)
         self.dead_letter_url = self.sqs.get_queue_url(QueueName=f"{self.queue}-dlq")["QueueUrl"]
-        self.worker_wire = self._exit.enter_context(Wire.in_thread(stack.endpoint_url))
-        self.controller_wire = self._exit.enter_context(Wire.in_thread(stack.endpoint_url))
+        self.worker_wire, self.controller_wire, self.other_wire = (
+            self._exit.enter_context(self.wire()) for _ in range(3)
+        )
         self.environment: dict[str, str] = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PIPELINE_"))},
             **{name: value for name, value in stack.environment.items() if name.startswith("AWS_")},
@@ -120,20 +126,39 @@ class Fleet:
         for program in self._programs:
             program.kill()
         self._exit.close()
+        if error is None:
+            self.assert_permitted()
+
+    def assert_permitted(self) -> None:
+        """Assert that each request so far is allowed by the policies of the role that made it."""
+        denied = denials(self.calls)
+        assert not denied, "\n".join(denied)
+
+    def wire(self) -> AbstractContextManager[Wire]:
+        """Return a way to the stack whose requests are held against the policies."""
+        return Wire.to(self.stack.endpoint_url, self.calls)
+
+    def bucket(self, kind: str) -> Bucket:
+        """Make a bucket that policies know as ``kind``."""
+        made = Bucket.make(f"{kind}-{uuid4().hex[:8]}", self.s3)
+        self.names[made.name] = kind
+        return made
 
     def run(self, run_id: str = "scenario") -> Run:
         """Return a run of the main job with a destination bucket of its own."""
-        return Run(self, run_id, Bucket.make(f"destination-{uuid4().hex[:8]}", self.s3))
+        return Run(self, run_id, self.bucket("destination"))
 
     def worker(self, *arguments: str, **environment: str) -> Program:
         """Start a worker."""
-        wire = {"AWS_ENDPOINT_URL": self.worker_wire.url}
-        return self.start("worker", "--lane", "live", *arguments, environment={**wire, **environment})
+        return self.start("worker", "--lane", "live", *arguments, environment=environment)
 
-    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Program:
-        """Start any command; its requests go to the stack directly unless ``environment`` says otherwise."""
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None, role: str | None = None) -> Program:
+        """Start any command, in its role and on that role's wire unless something else is said."""
         log = self._folder / f"{len(self._programs):02}-{arguments[0]}"
-        program = Program(*arguments, environment={**self.environment, **(environment or {})}, log=log)
+        role = role or ROLE_OF[arguments[0]]
+        wire = {"worker": self.worker_wire, "controller": self.controller_wire}.get(role, self.other_wire)
+        who = {"AWS_ACCESS_KEY_ID": role, "AWS_ENDPOINT_URL": wire.url}
+        program = Program(*arguments, environment={**self.environment, **who, **(environment or {})}, log=log)
         self._programs.append(program)
         return program
 
@@ -216,24 +241,16 @@ class Run:
 
     def start(self, *options: str, environment: Mapping[str, str] | None = None) -> Program:
         """Start a controller that takes this run from where it is to its end."""
-        wire = {"AWS_ENDPOINT_URL": self.fleet.controller_wire.url}
         command = ("controller", "run", JOB, "--run-id", self.run_id, *options, "--", *self.arguments)
-        return self.fleet.start(*command, environment={**wire, **(environment or {})})
+        return self.fleet.start(*command, environment=environment)
 
     def gather(self, *options: str) -> Program:
         """Start a controller that gathers the run as it stands."""
-        return self.fleet.start(
-            "controller",
-            "gather",
-            "--run-id",
-            self.run_id,
-            *options,
-            environment={"AWS_ENDPOINT_URL": self.fleet.controller_wire.url},
-        )
+        return self.fleet.start("controller", "gather", "--run-id", self.run_id, *options)
 
-    def inline(self, **environment: str) -> Program:
+    def inline(self, *arguments: str, **environment: str) -> Program:
         """Start the job in one process."""
-        command = ("run", JOB, "--", "--run-id", self.run_id, *self.arguments)
+        command = ("run", JOB, "--", "--run-id", self.run_id, *self.arguments, *arguments)
         return self.fleet.start(*command, environment=environment)
 
     def keys(self, folder: str = "") -> list[str]:

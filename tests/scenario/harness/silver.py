@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
-from uuid import uuid4
 
 import polars as pl
 
-from harness.bucket import Bucket
-from harness.fleet import Fleet, Run
+from harness.fleet import Run
 from silver_world import CONTRACT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from harness.bucket import Bucket
+    from harness.fleet import Fleet
     from harness.programs import Program
 
 FILES: Final = 3
@@ -58,14 +58,7 @@ class SilverRun(Run):
 
     @classmethod
     def make(cls, fleet: Fleet, folder: Path, run_id: str = "silver") -> SilverRun:
-        mark = f"{run_id.replace('_', '-')}-{uuid4().hex[:8]}"
-        run = cls(
-            fleet,
-            run_id,
-            Bucket.make(f"silver-{mark}", fleet.s3),
-            Bucket.make(f"bronze-{mark}", fleet.s3),
-            folder / "people.odcs.yaml",
-        )
+        run = cls(fleet, run_id, fleet.bucket("silver"), fleet.bucket("source"), folder / "people.odcs.yaml")
         run.contract.write_text(CONTRACT)
         run.put(bronze())
         return run
@@ -87,9 +80,8 @@ class SilverRun(Run):
     def start(
         self, *options: str, environment: Mapping[str, str] | None = None, job: str = "bronze_to_silver"
     ) -> Program:
-        wire = {"AWS_ENDPOINT_URL": self.fleet.controller_wire.url}
         command = ("controller", "run", job, "--run-id", self.run_id, *options, "--", *self.arguments)
-        return self.fleet.start(*command, environment={**wire, **(environment or {})})
+        return self.fleet.start(*command, environment=environment)
 
     def table(self, which: str = "") -> pl.DataFrame:
         environment = self.fleet.environment

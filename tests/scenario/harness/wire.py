@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypedDict
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Self, TypedDict
 
 from etl_core.testing.faults import Answer, FaultProxy, Reset, Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    import asyncio
+    from collections.abc import Callable, Iterator, Mapping
 
     from etl_core.testing.faults import Fault
     from etl_core.testing.http_wire import Reply, Request
+    from harness.calls import Calls
 
 
 class Matching(TypedDict, total=False):
@@ -51,7 +55,32 @@ Act = Interrupt | Twice
 
 
 class Wire(FaultProxy):
-    """A proxy whose requests can be points in time: nothing else passes while an `Interrupt` acts."""
+    """A proxy whose requests can be points in time: nothing else passes while an `Interrupt` acts.
+
+    Each request is told to ``calls``, even one that a fault answers; and again when the service says: no such thing.
+    """
+
+    calls: Calls
+
+    @classmethod
+    @contextmanager
+    def to(cls, upstream_url: str, calls: Calls) -> Iterator[Self]:
+        """Serve from another thread, and tell ``calls`` what passes."""
+        with cls.in_thread(upstream_url) as wire:
+            wire.calls = calls
+            yield wire
+
+    async def _answer(
+        self, request: Request, fault: Fault | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        self.calls.hear(request)
+        return await super()._answer(request, fault, reader, writer)
+
+    async def _forward(self, request: Request) -> Reply:
+        reply = await super()._forward(request)
+        if reply.status == HTTPStatus.NOT_FOUND and not request.operation:
+            self.calls.hear(request, is_missing=True)
+        return reply
 
     async def _reply(self, request: Request, fault: Fault | Act | None) -> Reply | None:
         match fault:

@@ -1,0 +1,80 @@
+"""Who may do what: the policies of ``docs/aws``, filled in for scenarios, and the roles that they are attached to."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from harness.calls import ACCOUNT, REGION
+from harness.iam import Policy, granting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from harness.calls import Calls
+    from harness.iam import Part
+
+FOLDER: Final = Path(__file__).parents[3] / "docs" / "aws"
+NAMES: Final[Mapping[str, str]] = {
+    "Partition": "aws",
+    "Account": ACCOUNT,
+    "Region": REGION,
+    "ControlBucket": "control",
+    "ControlPrefix": "pipeline",
+    "SourceBucket": "source",
+    "DestinationBucket": "destination",
+    "SilverBucket": "silver",
+    "SilverPrefix": "silver",
+    "LiveQueue": "live",
+    "LiveDeadLetterQueue": "live-dlq",
+    "BackfillQueue": "backfill",
+    "BackfillDeadLetterQueue": "backfill-dlq",
+}
+"""Placeholder -> what a scenario's buckets and queues are called in `Calls`."""
+
+ROLE_OF: Final[Mapping[str, str]] = {
+    "controller": "controller",
+    "worker": "worker",
+    "run": "inline",
+    "dlq": "operator",
+    "doctor": "doctor",
+    "quarantine": "inline",
+    "backfill": "controller",
+}
+"""Command -> the role that it runs in."""
+ATTACHED: Final[Mapping[str, Sequence[str]]] = {
+    "controller": ("controller",),
+    "worker": ("worker",),
+    "inline": ("controller", "worker", "operator"),
+    "operator": ("operator",),
+    "doctor": ("doctor",),
+    "tables": ("tables",),
+    "keda": ("keda",),
+}
+"""Role -> the policies that are attached to it."""
+
+
+def denials(calls: Calls) -> list[str]:
+    """Say of each call what its role may not do, and of each request that nobody has mapped what it is."""
+    found = [f"not mapped to a permission: {request}" for request in calls.unmapped()]
+    for role, need in calls.needs():
+        if not granting(policies(role), need):
+            files = " nor ".join(f"docs/aws/{name}.json" for name in ATTACHED.get(role, ()))
+            said = ", ".join(f"{key} = {value!r}" for key, value in need.context)
+            found.append(f"{role} may not {need.action} on {need.resource} ({said}): not in {files}")
+    return found
+
+
+def unused(calls: Calls) -> set[Part]:
+    """Return every part of the policies, of roles that have made a call, that no call has needed."""
+    asked = calls.needs()
+    roles = {role for role, _ in asked}
+    every = {part for role in roles for policy in policies(role) for part in policy.parts()}
+    return every - {part for role, need in asked for part in granting(policies(role), need)}
+
+
+@cache
+def policies(role: str) -> tuple[Policy, ...]:
+    """Return what is attached to ``role``; nothing for one that nobody knows."""
+    return tuple(Policy.load(FOLDER / f"{name}.json", NAMES) for name in ATTACHED.get(role, ()))
