@@ -160,7 +160,7 @@ class _Simulation:
         for at in world.crashes:
             agenda.at(at, self._strike, "crash")
         for at in world.evictions:
-            agenda.at(at, self._strike, "stop")
+            agenda.at(at, self._strike, "evict")
         for at in world.rollouts:
             agenda.at(at, self._roll_out)
         if world.sampled_every is not None:
@@ -178,18 +178,27 @@ class _Simulation:
                 self._send(life, doubles=item.doubles)
             item = next(rest, None)
             if item is None:
+                self._forget()
                 return
         self.agenda.at(item.at, self._arrive, rest, item)
+
+    def _forget(self) -> None:
+        """Let queues that nobody asks drop what is too old, too."""
+        for station in self.stations.values():
+            station.queue.counts()
+        if self.unsettled:
+            wait = min(station.queue.retention for station in self.stations.values())
+            self.agenda.at(self.agenda.now + wait, self._forget)
 
     def _send(self, life: Life, *, doubles: int = 0, is_resumed: bool = False) -> None:
         life.messages += 1
         self.stations[life.item.lane].queue.send(life, doubles=doubles, is_resumed=is_resumed)
 
-    def _strike(self, blow: Literal["crash", "stop"]) -> None:
+    def _strike(self, blow: Literal["crash", "evict"]) -> None:
         """Meet one pod that is at work, whichever."""
         if busy := [pod for fleet in self.fleets for pod in fleet.busy]:
             pod = self.chance.choice(busy)
-            pod.crash() if blow == "crash" else pod.stop()
+            pod.crash() if blow == "crash" else pod.evict()
 
     def _roll_out(self) -> None:
         for fleet in self.fleets:

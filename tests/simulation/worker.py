@@ -186,7 +186,7 @@ class Pod:
         if work.fate is Fate.KILLS:
             self.crash()
         else:
-            self.stop()
+            self.evict()
 
     def _finish(self, work: Work) -> None:
         """The work itself is done: write, or fail as its fate has it."""
@@ -295,6 +295,11 @@ class Pod:
             return
         agenda.at(agenda.now + terms.pre_stop, self._drain)
         agenda.at(agenda.now + terms.termination, self._kill)
+
+    def evict(self) -> None:
+        """Tell the pod to end, unless it is a job's: the chart has autoscalers leave those where they are."""
+        if self._terms.most_items is None:
+            self.stop()
 
     def _drain(self) -> None:
         if self.phase is not Phase.RUNNING:
