@@ -1,0 +1,335 @@
+"""What raises each alert, and what comes close to it and does not: series as Prometheus would have scraped them.
+
+A minute lies between two samples. Values are promtool's: ``5x10`` is 5 and ten more, ``0+2x10`` grows by 2, ``_`` is
+none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+WORKER = 'namespace="fleet",pod="w-1",lane="live",pool="live"'
+SECOND = 'namespace="fleet",pod="w-2",lane="live",pool="live"'
+MONITOR = 'namespace="fleet",pod="m-1",lane="live"'
+PREFIX = "pipeline-pipeline-processing"
+POD = f'namespace="fleet",pod="{PREFIX}-worker-live-7d9"'
+LIVE = {"namespace": "fleet", "lane": "live"}
+DAY = 86_400
+
+
+@dataclass(frozen=True)
+class Case:
+    """``told`` is the alert's summary, with the ``labels`` beside its severity; where it is empty nothing is raised."""
+
+    alert: str
+    what: str
+    series: dict[str, str]
+    at: str
+    told: str = ""
+    labels: dict[str, str] = field(default_factory=lambda: LIVE)
+
+
+def dead(values: str) -> dict[str, str]:
+    return {f"pipeline_dead_letters{{{MONITOR}}}": values}
+
+
+def until_dropped(values: str) -> dict[str, str]:
+    return {f"pipeline_dead_letter_seconds_to_drop{{{MONITOR}}}": values}
+
+
+def waits(*buckets: str) -> dict[str, str]:
+    """Return a histogram of waits, by the values of its buckets for one hour, twelve hours and all."""
+    bounds = ("3600.0", "43200.0", "+Inf")
+    return {
+        f'pipeline_message_wait_seconds_bucket{{{WORKER},le="{bound}"}}': values
+        for bound, values in zip(bounds, buckets, strict=True)
+    }
+
+
+def queued(visible: str, in_flight: str, received: str | None) -> dict[str, str]:
+    series = {
+        f'pipeline_queue_messages{{{MONITOR},state="visible"}}': visible,
+        f'pipeline_queue_messages{{{MONITOR},state="in_flight"}}': in_flight,
+    }
+    return series | ({f"pipeline_received_total{{{WORKER}}}": received} if received else {})
+
+
+def receives(failed: str, empty: str) -> dict[str, str]:
+    return {
+        f'pipeline_receive_total{{{WORKER},result="failed"}}': failed,
+        f'pipeline_receive_total{{{SECOND},result="empty"}}': empty,
+    }
+
+
+def items(outcome: str, values: str, **more: str) -> dict[str, str]:
+    return {
+        f'pipeline_items_total{{{WORKER},processor="copy",outcome="{name}"}}': count
+        for name, count in {outcome: values, **more}.items()
+    }
+
+
+def not_ready(**more: str) -> dict[str, str]:
+    return {f'kube_pod_status_ready{{{POD},condition="false"}}': "1x40", **more}
+
+
+def failed_job(job: str, values: str) -> dict[str, str]:
+    return {f'kube_job_failed{{namespace="fleet",job_name="{job}",condition="true"}}': values}
+
+
+CASES = (
+    Case("PipelineDeadLetters", "one stays", dead("0x4 1x20"), "15m", "Lane live has 1 dead letters."),
+    Case(
+        "PipelineDeadLetters",
+        "the monitor's pod changes meanwhile",
+        {
+            f"pipeline_dead_letters{{{MONITOR}}}": "2x8 stale",
+            'pipeline_dead_letters{namespace="fleet",pod="m-2",lane="live"}': "_x8 2x20",
+        },
+        "15m",
+        "Lane live has 2 dead letters.",
+    ),
+    Case("PipelineDeadLetters", "one is redriven at once", dead("0x4 1x2 0x20"), "15m"),
+    Case(
+        "PipelineDeadLettersGrowing",
+        "a hundred and twenty within twelve minutes",
+        dead("5x20 5+10x12 125x10"),
+        "34m",
+        "Lane live buried 120 items within a quarter of an hour.",
+    ),
+    Case("PipelineDeadLettersGrowing", "three a minute", dead("0+3x60"), "50m"),
+    Case("PipelineDeadLettersGrowing", "many that are there for long", dead("5000x60"), "50m"),
+    Case(
+        "PipelineDeadLettersOld",
+        "older than a day",
+        {f"pipeline_dead_letter_oldest_age_seconds{{{MONITOR}}}": f"{DAY}+60x30"},
+        "20m",
+        "The oldest dead letter of lane live was sent 1d 0h 20m 0s ago.",
+    ),
+    Case(
+        "PipelineDeadLettersOld",
+        "not yet a day old",
+        {f"pipeline_dead_letter_oldest_age_seconds{{{MONITOR}}}": f"{DAY - 1800}+60x30"},
+        "30m",
+    ),
+    Case(
+        "PipelineDeadLettersExpireSoon",
+        "less than three days are left",
+        until_dropped(f"{3 * DAY}-60x30"),
+        "10m",
+        "Lane live drops its first dead letter in 2d 23h 50m 0s.",
+    ),
+    Case("PipelineDeadLettersExpireSoon", "more than three days are left", until_dropped(f"{3 * DAY + 1}x30"), "10m"),
+    Case(
+        "PipelineDeadLettersExpireNow",
+        "less than a day is left",
+        until_dropped(f"{DAY}-60x30"),
+        "10m",
+        "Lane live drops its first dead letter in 23h 50m 0s.",
+    ),
+    Case("PipelineDeadLettersExpireNow", "more than a day is left", until_dropped(f"{DAY + 1}x30"), "10m"),
+    Case(
+        "PipelineDeadLettersUnread",
+        "more than a look reads",
+        {f"pipeline_dead_letters_unread{{{MONITOR}}}": "40x70"},
+        "65m",
+        "The monitor does not read 40 dead letters of lane live.",
+    ),
+    Case(
+        "PipelineDeadLettersUnread",
+        "an operator holds them for half an hour",
+        {f"pipeline_dead_letters_unread{{{MONITOR}}}": "0x20 40x30 0x20"},
+        "45m",
+    ),
+    Case(
+        "PipelineQueueAgeHigh",
+        "a fifth of the messages waits longer than an hour",
+        waits("0+80x40", "0+100x40", "0+100x40"),
+        "30m",
+        "Messages of lane live wait 6h 29m 59s for their first receive.",
+    ),
+    Case(
+        "PipelineQueueAgeHigh",
+        "a twentieth of the messages waits longer than an hour",
+        waits("0+95x40", "0+100x40", "0+100x40"),
+        "30m",
+    ),
+    Case(
+        "PipelineQueueNotWorkedOn",
+        "workers that only look on",
+        queued("7x40", "0x40", "50x40"),
+        "25m",
+        "Lane live holds 7 messages, and nobody takes one.",
+    ),
+    Case(
+        "PipelineQueueNotWorkedOn",
+        "no worker at all",
+        queued("7x40", "0x40", None),
+        "25m",
+        "Lane live holds 7 messages, and nobody takes one.",
+    ),
+    Case("PipelineQueueNotWorkedOn", "one message a minute is taken", queued("7x40", "0x40", "0+1x40"), "25m"),
+    Case(
+        "PipelineQueueNotWorkedOn", "all workers are busy with hour-long items", queued("7x40", "2x40", "50x40"), "25m"
+    ),
+    Case(
+        "PipelineQueueNotWorkedOn", "the queue is empty now and then", queued("7x6 0 7x6 0 7x40", "0x60", None), "30m"
+    ),
+    Case(
+        "PipelineReceivesFail",
+        "none reaches the queue",
+        receives("0+6x20", "50x20"),
+        "15m",
+        "No worker of lane live reaches its queue.",
+    ),
+    Case("PipelineReceivesFail", "one of two does", receives("0+6x20", "0+6x20"), "15m"),
+    Case(
+        "PipelineTargetDown",
+        "a worker that does not answer",
+        {f"up{{{POD}}}": "1x4 0x10"},
+        "12m",
+        f"Pod {PREFIX}-worker-live-7d9 runs but can not be scraped.",
+        {"namespace": "fleet", "pod": f"{PREFIX}-worker-live-7d9"},
+    ),
+    Case("PipelineTargetDown", "one scrape is missed", {f"up{{{POD}}}": "1x4 0x2 1x10"}, "7m"),
+    Case("PipelineTargetDown", "another program's pod", {'up{namespace="fleet",pod="other-1"}': "0x20"}, "12m"),
+    Case(
+        "PipelinePodNotReady",
+        "a quarter of an hour",
+        not_ready(),
+        "20m",
+        f"Pod {PREFIX}-worker-live-7d9 is not ready.",
+        {"namespace": "fleet", "pod": f"{PREFIX}-worker-live-7d9"},
+    ),
+    Case(
+        "PipelinePodNotReady",
+        "it drains",
+        not_ready(**{f"kube_pod_deletion_timestamp{{{POD}}}": "1700000000x40"}),
+        "20m",
+    ),
+    Case(
+        "PipelinePodNotReady",
+        "a job's pod that is done",
+        not_ready(**{f'kube_pod_status_phase{{{POD},phase="Succeeded"}}': "1x40"}),
+        "20m",
+    ),
+    Case(
+        "PipelinePodNotReady",
+        "it starts slowly",
+        {f'kube_pod_status_ready{{{POD},condition="false"}}': "1x9 0x20"},
+        "9m",
+    ),
+    Case(
+        "PipelineContainerRestarts",
+        "a crash loop",
+        {f'kube_pod_container_status_restarts_total{{{POD},container="worker"}}': "0 1 2 3x30"},
+        "30m",
+        f"Pod {PREFIX}-worker-live-7d9 was started anew 3 times within half an hour.",
+        {"namespace": "fleet", "pod": f"{PREFIX}-worker-live-7d9"},
+    ),
+    Case(
+        "PipelineContainerRestarts",
+        "one restart",
+        {f'kube_pod_container_status_restarts_total{{{POD},container="worker"}}': "0x5 1x30"},
+        "30m",
+    ),
+    Case(
+        "PipelineLeasesLost",
+        "one a minute",
+        {f"pipeline_lease_lost_total{{{WORKER}}}": "0+1x40"},
+        "30m",
+        "Workers of lane live lost 15 leases within a quarter of an hour.",
+    ),
+    Case("PipelineLeasesLost", "a few, once", {f"pipeline_lease_lost_total{{{WORKER}}}": "0x10 4x30"}, "20m"),
+    Case(
+        "PipelineOutcomesUnrecorded",
+        "the first ones after a worker's start",
+        items("unrecorded", "0x5 3x20"),
+        "12m",
+        "Workers of lane live can not record what becomes of items.",
+    ),
+    Case("PipelineOutcomesUnrecorded", "long ago", items("unrecorded", "3x40"), "30m"),
+    Case("PipelineOutcomesUnrecorded", "attempts that failed, and are recorded", items("failed", "0+5x40"), "30m"),
+    Case(
+        "PipelineAttemptsFail",
+        "six of ten",
+        items("failed", "0+6x40", succeeded="0+4x40"),
+        "30m",
+        "60% of the attempts of copy fail in lane live.",
+        {**LIVE, "processor": "copy"},
+    ),
+    Case("PipelineAttemptsFail", "four of ten", items("failed", "0+4x40", succeeded="0+6x40"), "30m"),
+    Case("PipelineAttemptsFail", "all of a handful", items("failed", "0x20 5x20", succeeded="0x40"), "30m"),
+    Case(
+        "PipelineMonitorStale",
+        "the queue has not answered for a quarter of an hour",
+        {f"pipeline_monitor_refreshed_timestamp_seconds{{{MONITOR}}}": "0+60x10 600x20"},
+        "26m",
+        "The numbers of lane live are 16m 0s old (decades: never read).",
+    ),
+    Case(
+        "PipelineMonitorStale",
+        "each look succeeds",
+        {f"pipeline_monitor_refreshed_timestamp_seconds{{{MONITOR}}}": "0+60x40"},
+        "26m",
+    ),
+    Case(
+        "PipelineMonitorAbsent",
+        "none is scraped",
+        {f"up{{{POD}}}": "1x40"},
+        "20m",
+        f"No monitor of fleet/{PREFIX} is scraped.",
+        {"namespace": "fleet"},
+    ),
+    Case(
+        "PipelineMonitorAbsent",
+        "it never read its lane, but is there",
+        {f"pipeline_monitor_refreshed_timestamp_seconds{{{MONITOR}}}": "0x40"},
+        "20m",
+    ),
+    Case(
+        "PipelineControllerJobFailed",
+        "a schedule's",
+        failed_job(f"{PREFIX}-attachments-29123", "0x5 1x20"),
+        "10m",
+        f"Job {PREFIX}-attachments-29123 failed for good.",
+        {"namespace": "fleet", "job_name": f"{PREFIX}-attachments-29123"},
+    ),
+    Case(
+        "PipelineControllerJobFailed", "it is being retried", failed_job(f"{PREFIX}-attachments-29123", "0x20"), "10m"
+    ),
+    Case(
+        "PipelineControllerJobFailed",
+        "a worker's, whose item comes back",
+        failed_job(f"{PREFIX}-worker-big-1", "1x20"),
+        "10m",
+    ),
+    Case("PipelineDeadLetters", "there for four minutes", dead("0x4 1x20"), "9m"),
+    Case("PipelineDeadLettersGrowing", "a burst that is taken back at once", dead("0x20 120 0x20"), "21m"),
+    Case(
+        "PipelineDeadLettersOld",
+        "a day old for ten minutes",
+        {f"pipeline_dead_letter_oldest_age_seconds{{{MONITOR}}}": f"{DAY - 1800}+60x60"},
+        "41m",
+    ),
+    Case("PipelineDeadLettersExpireSoon", "for four minutes", until_dropped(f"{3 * DAY}-60x30"), "5m"),
+    Case("PipelineDeadLettersExpireNow", "for four minutes", until_dropped(f"{DAY}-60x30"), "5m"),
+    Case("PipelineQueueAgeHigh", "for five minutes", waits("0+100x20 2000x20", "0+100x40", "0+100x40"), "27m"),
+    Case("PipelineReceivesFail", "for two minutes", receives("0x10 6+6x20", "0+6x10 60x20"), "18m"),
+    Case("PipelineLeasesLost", "for two minutes", {f"pipeline_lease_lost_total{{{WORKER}}}": "0+1x40"}, "9m"),
+    Case("PipelineOutcomesUnrecorded", "for three minutes", items("unrecorded", "0x5 3x20"), "9m"),
+    Case("PipelineAttemptsFail", "for four minutes", items("failed", "0x20 6+6x20", succeeded="0+4x20 80x20"), "30m"),
+    Case(
+        "PipelineMonitorStale",
+        "for three minutes",
+        {f"pipeline_monitor_refreshed_timestamp_seconds{{{MONITOR}}}": "0+60x10 600x20"},
+        "24m",
+    ),
+    Case("PipelineMonitorAbsent", "for ten minutes", {f"up{{{POD}}}": "1x40"}, "10m"),
+    Case("PipelineControllerJobFailed", "a moment ago", failed_job(f"{PREFIX}-attachments-29123", "0x5 1x20"), "6m"),
+    Case(
+        "PipelineContainerRestarts",
+        "a moment ago",
+        {f'kube_pod_container_status_restarts_total{{{POD},container="worker"}}': "0 1 2 3x30"},
+        "3m",
+    ),
+)

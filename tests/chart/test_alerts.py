@@ -1,0 +1,162 @@
+"""Rung `alerts`: the rules as Helm renders them, by Prometheus' own checker."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.chart.alert_cases import CASES, Case
+from tests.chart.documents import parse
+from tests.chart.objects import Objects
+from tests.chart.promql import strangers
+from tests.chart.rendering import template
+from tests.chart.tools import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.chart.rendering import Chart
+
+    Groups = list[dict[str, Any]]
+
+SOURCE = ROOT / "charts/pipeline-processing/files/alerts.yaml"
+ALERTS = [rule["alert"] for group in parse(SOURCE.read_text())[0]["groups"] for rule in group["rules"]]
+TURNED = {" > ": " < ", " < ": " > ", " == ": " != ", "absent(": "count("}
+COMPARISON = re.compile(r"(?: > | < | == |absent\()(?!.*(?: [<>] | == ))", re.DOTALL)
+"""The last of an expression: the threshold's."""
+
+
+@pytest.fixture(scope="module")
+def groups(chart: Chart) -> Groups:
+    text = template(chart.path, chart.path / "ci" / "production.yaml", chart.kubernetes[0], chart.helms[0])
+    (rule,) = Objects.of_text(text).of("PrometheusRule")
+    return list(rule["spec"]["groups"])
+
+
+def rules_of(groups: Groups) -> dict[str, dict[str, Any]]:
+    return {rule["alert"]: rule for group in groups for rule in group["rules"]}
+
+
+def bare(rule: dict[str, Any], **changed: str) -> dict[str, Any]:
+    """Return the rule with its summary as its only annotation: promtool compares all of them."""
+    return {**rule, **changed, "annotations": {"summary": rule["annotations"]["summary"]}}
+
+
+def check(promtool: Path, command: str, folder: Path, **files: object) -> subprocess.CompletedProcess[str]:
+    for name, content in files.items():  # JSON is YAML
+        (folder / f"{name}.yaml").write_text(json.dumps(content))
+    last = f"{list(files)[-1]}.yaml"
+    return subprocess.run([promtool, command, "rules", last], cwd=folder, capture_output=True, text=True, check=False)
+
+
+def run(promtool: Path, folder: Path, rule: dict[str, Any], cases: list[Case]) -> subprocess.CompletedProcess[str]:
+    tests = [
+        {
+            "interval": "1m",
+            "name": f"{case.alert}: {case.what}",
+            "input_series": [{"series": series, "values": values} for series, values in case.series.items()],
+            "alert_rule_test": [
+                {"eval_time": case.at, "alertname": case.alert, "exp_alerts": expected(case, rule) if case.told else []}
+            ],
+        }
+        for case in cases
+    ]
+    rules = {"groups": [{"name": "under-test", "rules": [rule]}]}
+    document = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests}
+    return check(promtool, "test", folder, rules=rules, tests=document)
+
+
+def expected(case: Case, rule: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"exp_labels": {**rule["labels"], **case.labels}, "exp_annotations": {"summary": case.told}}]
+
+
+def test_prometheus_takes_the_rules(groups: Groups, promtool: Path, tmp_path: Path) -> None:
+    checked = check(promtool, "check", tmp_path, rules={"groups": groups})
+    assert 0 == checked.returncode, checked.stdout + checked.stderr
+    assert f"{len(ALERTS)} rules found" in checked.stdout
+
+
+def test_every_alert_has_cases_that_raise_it_and_cases_that_do_not() -> None:
+    raised = Counter(case.alert for case in CASES if case.told)
+    quiet = Counter(case.alert for case in CASES if not case.told)
+    assert set(ALERTS) == set(raised) == set(quiet)
+    assert len(ALERTS) == len(set(ALERTS))
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_is_raised_when_it_should_be_and_at_no_other_time(
+    alert: str, groups: Groups, promtool: Path, tmp_path: Path
+) -> None:
+    cases = [case for case in CASES if case.alert == alert]
+    tested = run(promtool, tmp_path, bare(rules_of(groups)[alert]), cases)
+    assert 0 == tested.returncode, tested.stdout + tested.stderr
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_is_deaf_to_other_namespaces(alert: str, groups: Groups, promtool: Path, tmp_path: Path) -> None:
+    """Two releases beside each other: the one's alerts say nothing of the other's queues."""
+    cases = [
+        Case(case.alert, case.what, {name.replace('"fleet"', '"other"'): v for name, v in case.series.items()}, case.at)
+        for case in CASES
+        if case.alert == alert and case.told
+    ]
+    rule = bare(rules_of(groups)[alert])
+    heard = run(promtool, tmp_path, rule, cases).returncode
+    assert heard == (alert == "PipelineMonitorAbsent")
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_the_cases_notice_an_alert_that_is_wrong(alert: str, groups: Groups, promtool: Path, tmp_path: Path) -> None:
+    cases = [case for case in CASES if case.alert == alert]
+    rule = rules_of(groups)[alert]
+    turned = COMPARISON.sub(lambda found: TURNED[found[0]], rule["expr"])
+    assert turned != rule["expr"]
+    wrong = {"turned": {"expr": turned}, "hasty": {"for": "0m"}, "patient": {"for": "2h"}}
+    missed = [what for what, how in wrong.items() if not run(promtool, tmp_path, bare(rule, **how), cases).returncode]
+    assert [] == missed
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_names_what_is_exported(alert: str, groups: Groups) -> None:
+    assert [] == list(strangers(rules_of(groups)[alert]["expr"]))
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_says_what_to_do(alert: str, groups: Groups) -> None:
+    rule = rules_of(groups)[alert]
+    assert {"summary", "description", "runbook"} == set(rule["annotations"])
+    assert f"docs/operations.md#{alert.lower()}" == rule["annotations"]["runbook"]
+    assert rule["labels"]["severity"] in {"warning", "critical"}
+    assert "${" not in json.dumps(rule)
+
+
+def test_every_alert_has_its_section_and_every_section_its_alert() -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    assert ALERTS == re.findall(r"^### (Pipeline\w+)$", page, re.MULTILINE)
+
+
+def test_thresholds_are_those_of_the_values(chart: Chart, tmp_path: Path) -> None:
+    values = {
+        "settings": {"PIPELINE_CONTROL_BUCKET": "control"},
+        "monitor": {"intervalSeconds": 300},
+        "prometheusRule": {
+            "thresholds": {"queueAgeSeconds": 77, "retentionWarningHours": 99, "retentionCriticalHours": 33},
+        },
+    }
+    base = parse((chart.path / "ci" / "production.yaml").read_text())[0]
+    merged = {**base, **values, "prometheusRule": {**base["prometheusRule"], **values["prometheusRule"]}}
+    (tmp_path / "values.yaml").write_text(json.dumps(merged))
+    text = template(chart.path, tmp_path / "values.yaml", chart.kubernetes[0], chart.helms[0])
+    (rule,) = Objects.of_text(text).of("PrometheusRule")
+    found = rules_of(rule["spec"]["groups"])
+    ends = {
+        "PipelineQueueAgeHigh": "> 77",
+        "PipelineDeadLettersExpireSoon": "< 99 * 3600",
+        "PipelineDeadLettersExpireNow": "< 33 * 3600",
+        "PipelineMonitorStale": "> 1500",
+    }
+    assert ends == {alert: found[alert]["expr"][-len(end) :] for alert, end in ends.items()}
