@@ -12,6 +12,7 @@ from tests.chart import values_table
 from tests.chart.documents import parse
 from tests.chart.ladder import CHART
 from tests.chart.rendering import LONGEST_RELEASE, RenderError
+from tests.chart.settings_schema import settings_schema
 from tests.chart.varied import Varied
 
 from pipeline_processing.deployment import _FOR_KUBERNETES, Pool, Schedule
@@ -93,6 +94,14 @@ def test_every_object_of_the_schema_is_closed_or_a_map() -> None:
     assert set() == still_open
 
 
+def test_the_schema_knows_every_setting_so_that_a_misspelt_one_is_refused() -> None:
+    assert settings_schema() == SCHEMA["definitions"]["settings"], "put what settings_schema() says into the schema"
+
+
+def test_a_variable_of_the_aws_sdk_is_no_misspelt_setting(varied: Varied) -> None:
+    assert 'AWS_MAX_ATTEMPTS: "9"' in varied.text({"settings": {"AWS_MAX_ATTEMPTS": "9"}})
+
+
 @pytest.mark.parametrize(
     ("section", "defaults", "own", "model"),
     [
@@ -126,7 +135,10 @@ def test_a_pool_or_schedule_may_say_all_that_its_defaults_say_and_the_doctor_kno
         ({"poolDefaults": {"longestItem": "2 minutes"}}, "'2 minutes' does not match pattern"),
         ({"poolDefaults": {"longestItem": 120}}, "got number, want string"),
         ({"settings": {"PIPELINE_MAX_ATTEMPTS": 5}}, "got number, want string"),
-        ({"settings": {"pipeline_drain": "5s"}}, "'pipeline_drain' does not match pattern"),
+        ({"settings": {"pipeline_drain": "5s"}}, "additional properties 'pipeline_drain' not allowed"),
+        ({"settings": {"PIPELINE_DRIAN": "5s"}}, "additional properties 'PIPELINE_DRIAN' not allowed"),
+        ({"settings": {"PIPELINE_DRAIN": "5 s"}}, "'5 s' does not match pattern"),
+        ({"settings": {"PIPELINE_LOG_LEVEL": "verbose"}}, "value must be one of"),
         ({"lanes": {"live": {"queueUrl": "pipeline-live"}}}, "'pipeline-live' does not match pattern"),
         ({"schedules": [{"name": "a", "job": "get_s3_files", "cron": "0 2 * *"}]}, "'0 2 * *' does not match pattern"),
         ({"schedules": [{"name": "a", "job": "get_s3_files", "cron": "0 24 * * *"}]}, "does not match pattern"),

@@ -184,6 +184,11 @@ def test_a_scheduled_run_keeps_its_id_when_its_pod_is_replaced(varied: Varied) -
     }
 
 
+def test_a_setting_with_a_dollar_arrives_as_it_was_written(varied: Varied) -> None:
+    made = varied.objects({"poolDefaults": {"settings": {"PIPELINE_SILVER_PREFIX": "a$(HOME)$b"}}})
+    assert "a$$(HOME)$$b" == variables(worker_of(made))["PIPELINE_SILVER_PREFIX"]
+
+
 def test_a_schedule_may_run_any_command(varied: Varied) -> None:
     schedule = {"name": "reconcile", "command": ["controller", "reconcile"], "cron": "*/20 * * * *", "args": ["--json"]}
     cron = only(varied.objects({"schedules": [schedule]}), "CronJob")

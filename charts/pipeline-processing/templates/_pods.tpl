@@ -71,11 +71,11 @@ securityContext:
 {{- end }}
 {{- end -}}
 
-{{/* Variables of one workload alone; takes a map of strings. They win over envFrom. */}}
+{{/* Variables of one workload alone; takes a map of strings. They win over envFrom. Kubernetes halves each `$$`, and expands $(…). */}}
 {{- define "pipeline-processing.env" -}}
 {{- range $name, $value := . }}
 - name: {{ $name }}
-  value: {{ $value | quote }}
+  value: {{ $value | replace "$" "$$" | quote }}
 {{- end }}
 {{- end -}}
 
@@ -83,9 +83,6 @@ securityContext:
 {{- define "pipeline-processing.volumeMounts" -}}
 - name: scratch
   mountPath: /tmp
-- name: deployment
-  mountPath: /etc/pipeline-processing
-  readOnly: true
 {{- if .Values.contracts.configMap }}
 - name: contracts
   mountPath: /etc/pipeline-contracts
@@ -98,9 +95,6 @@ securityContext:
 - name: scratch
   emptyDir:
     sizeLimit: {{ .scratch }}
-- name: deployment
-  configMap:
-    name: {{ include "pipeline-processing.fullname" .root }}-deployment
 {{- with .root.Values.contracts.configMap }}
 - name: contracts
   configMap:

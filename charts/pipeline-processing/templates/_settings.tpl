@@ -7,7 +7,6 @@ AWS_ENDPOINT_URL: {{ . | quote }}
 {{- if .Values.contracts.configMap }}
 PIPELINE_CONTRACTS_DIR: /etc/pipeline-contracts
 {{- end }}
-PIPELINE_DEPLOYMENT: /etc/pipeline-processing/deployment.yaml
 {{- $queues := list }}
 {{- range $name, $lane := .Values.lanes }}
 {{- with $lane.queueUrl }}{{ $queues = append $queues (printf "%s=%s" $name .) }}{{ end }}

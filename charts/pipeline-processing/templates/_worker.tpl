@@ -13,7 +13,7 @@ pipeline-processing/pool: {{ .pool.name }}
 {{/* A pool's own variables. PIPELINE_GRACE follows the pod's grace period, unless somebody has set it. */}}
 {{- define "pipeline-processing.workerVariables" -}}
 {{- $grace := sub (int .pool.terminationGracePeriodSeconds) (int .pool.preStopSeconds) -}}
-{{- $own := dict "PIPELINE_POOL" .pool.name "PIPELINE_WORKER_CONCURRENCY" (.pool.concurrency | int | toString) -}}
+{{- $own := dict "PIPELINE_DEPLOYMENT" "/etc/pipeline-processing/deployment.yaml" "PIPELINE_POOL" .pool.name "PIPELINE_WORKER_CONCURRENCY" (.pool.concurrency | int | toString) -}}
 {{- if not (index .root.Values.settings "PIPELINE_GRACE") -}}
 {{- $_ := set $own "PIPELINE_GRACE" (printf "%ds" $grace) -}}
 {{- end -}}
@@ -93,8 +93,14 @@ spec:
         {{- toYaml .pool.resources | nindent 8 }}
       volumeMounts:
         {{- include "pipeline-processing.volumeMounts" .root | nindent 8 }}
+        - name: deployment
+          mountPath: /etc/pipeline-processing
+          readOnly: true
   volumes:
     {{- include "pipeline-processing.volumes" (dict "root" .root "scratch" .pool.scratch) | nindent 4 }}
+    - name: deployment
+      configMap:
+        name: {{ include "pipeline-processing.fullname" .root }}-deployment
 {{- end -}}
 
 {{/* What KEDA counts by: messages, and their age where that is asked for. Its metadata are strings, all of them. */}}
