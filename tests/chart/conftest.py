@@ -43,3 +43,13 @@ def promtool() -> Path:
         return tools.promtool()
     except tools.ToolUnavailableError as error:
         pytest.skip(f"NOT CHECKED, there is no promtool: {error}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print which rung caught which planted fault."""
+    reports = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    planted = [value for report in reports for name, value in report.user_properties if name == "planted"]
+    if planted:
+        terminalreporter.section(f"{len(planted)} planted faults")
+        for fault, rung in planted:
+            terminalreporter.write_line(f"{rung or 'NOT CAUGHT':<10}  {fault}")

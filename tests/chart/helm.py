@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -19,26 +22,24 @@ def rung(chart: Chart) -> list[str]:
     """Lint and render; also read what came out, since Helm lets a key of a manifest stand twice."""
     if not chart.values():
         return ["ci/ has no examples: nothing would be checked"]
-    return [
-        f"{values.name} for Kubernetes {kubernetes}: {fault}"
-        for values in chart.values()
-        for kubernetes in chart.kubernetes
-        for fault in _faults(chart, values, kubernetes)
-    ]
+    pairs = list(product(chart.values(), chart.kubernetes))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [fault for found in pool.map(lambda pair: list(_faults(chart, *pair)), pairs) for fault in found]
 
 
 def _faults(chart: Chart, values: Path, kubernetes: str) -> Iterator[str]:
+    where = f"{values.name} for Kubernetes {kubernetes}"
     made: dict[str, tuple[Any, ...]] = {}
     for version in chart.helms:
         try:
             lint(chart.path, values, kubernetes, version)
             made[version] = parse(template(chart.path, values, kubernetes, version))
             if not made[version]:
-                yield f"Helm {version} makes no object"
+                yield f"{where}: Helm {version} makes no object"
         except RenderError as error:
-            yield str(error)
+            yield f"{where}: {error}"
         except yaml.YAMLError as error:
-            yield f"Helm {version} makes what is no YAML: {' '.join(str(error).split())}"
+            yield f"{where}: Helm {version} makes what is no YAML: {' '.join(str(error).split())}"
     # Helm 4 puts an empty line between documents.
     if any(documents != made[chart.helms[0]] for documents in made.values()):
-        yield f"Helm {' and '.join(made)} make different things of it"
+        yield f"{where}: Helm {' and '.join(made)} make different things of it"

@@ -42,10 +42,11 @@ class Chart:
     path: Path
     helms: tuple[str, ...] = tuple(tools.HELMS)
     kubernetes: tuple[str, ...] = KUBERNETES
+    examples: tuple[str, ...] = ("*",)
 
     def values(self) -> list[Path]:
         """Return the chart's own examples of values: what CI installs."""
-        return sorted((self.path / "ci").glob("*.yaml"))
+        return sorted(path for name in self.examples for path in (self.path / "ci").glob(f"{name}.yaml"))
 
     def renders(self, *, release: str = RELEASE) -> Iterator[Render]:
         """Yield every example for every Kubernetes, by the first Helm; RenderError where it refuses one."""

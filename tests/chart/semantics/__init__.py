@@ -30,7 +30,7 @@ CHECKS: tuple[Callable[[Subject], Iterator[str]], ...] = (
 
 
 def rung(chart: Chart) -> list[str]:
-    """Run every check over every render; names once more with the longest release that Helm takes."""
+    """Run every check over every render that differs from the others."""
     found: dict[str, None] = {}
     seen: set[str] = set()
     for values in chart.values():
@@ -39,19 +39,7 @@ def rung(chart: Chart) -> list[str]:
             if text not in seen:
                 seen.add(text)
                 found |= dict.fromkeys(f"{values.name}: {each}" for each in findings(subject(chart, values, text)))
-        found |= dict.fromkeys(f"{values.name}, long release: {each}" for each in _stretched(chart, values))
     return list(found)
-
-
-def _stretched(chart: Chart, values: Path) -> list[str]:
-    """Return what is wrong under the longest release; to refuse it, and say by how much it is too long, is right."""
-    try:
-        text = rendering.template(
-            chart.path, values, chart.kubernetes[0], chart.helms[0], release=rendering.LONGEST_RELEASE
-        )
-    except rendering.RenderError as error:
-        return [] if "are allowed: shorten its name" in str(error) else [str(error)]
-    return findings(subject(chart, values, text), (*names.CHECKS, *references.CHECKS))
 
 
 def subject(chart: Chart, values: Path, text: str) -> Subject:
