@@ -3,6 +3,7 @@
 Whatever index, certificate or password pip needs here, the build then needs no network, and the image knows none of it.
 Prints the folder.
 """
+# ruff: noqa: INP001 - a script, not a package
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ def main() -> int:
             if code := _download(lock, draft):
                 return code
         draft.rename(folder)  # whole or not at all
-    print(folder)
+    print(folder)  # noqa: T201 - what the caller reads
     return 0
 
 
@@ -49,7 +50,7 @@ def _download(lock: Path, folder: Path) -> int:
     command += ["--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", str(chosen)]
     command += ["--implementation", "cp", "--python-version", PYTHON, "--dest", str(folder)]
     command += [option for name in platforms for option in ("--platform", name)]
-    code = subprocess.run(command, check=False).returncode
+    code = subprocess.run(command, check=False).returncode  # noqa: S603 - our own command
     chosen.unlink()
     return code
 

@@ -1,0 +1,185 @@
+"""The chart's own pods, really run: what Helm makes of it goes to `podman play kube` as it is.
+
+Without a cluster there are no probes, and the pods share this machine's network, where the local stack listens; all else
+stays: the image's command and the chart's arguments, settings by ConfigMap, secrets by Secret, user, capabilities,
+read-only root, volumes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+import yaml
+from tests.chart import tools
+from tests.chart.ladder import CHART
+from tests.chart.objects import Objects
+from tests.chart.rendering import Chart
+from tests.chart.varied import Varied
+from tests.conftest import run_apart, unavailable
+from tests.image.test_work_in_containers import until
+
+from pipeline_local import sample
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.chart.objects import Object
+    from tests.conftest import LocalStack, QueuePair
+    from tests.image.conftest import Engine
+
+pytestmark = pytest.mark.timeout(900)
+"""The first test of the image builds it."""
+
+SECRET = "pipeline-secrets"  # noqa: S105 - the Secret's name
+LABELS = {"batch.kubernetes.io/job-name": "attachments", "batch.kubernetes.io/controller-uid": "b0c1"}
+"""What Kubernetes' Job controller adds."""
+LOOK = """
+import json, os, pathlib
+status = dict(line.split(":\\t", 1) for line in pathlib.Path("/proc/1/status").read_text().splitlines() if ":\\t" in line)
+def writable(folder):
+    try:
+        pathlib.Path(folder, "probe").write_text("")
+    except OSError:
+        return False
+    return True
+print(json.dumps({
+    "uid": status["Uid"].split()[0], "gid": status["Gid"].split()[0], "capabilities": int(status["CapEff"], 16),
+    "no new privileges": status["NoNewPrivs"], "command": pathlib.Path("/proc/1/cmdline").read_text().split("\\0")[-4:-1],
+    "writable": [folder for folder in ("/", "/tmp", "/home", "/etc/pipeline-processing") if writable(folder)],
+}))
+"""
+
+
+class Cluster:
+    """Pods by podman; those that are played are removed in the end."""
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self.engine = engine
+        self._folder = folder
+        self._played: list[Path] = []
+
+    def play(self, *objects: Object) -> None:
+        place = self._folder / f"play-{len(self._played)}.yaml"
+        place.write_text(yaml.safe_dump_all(objects, sort_keys=False), encoding="utf-8")
+        self._played.append(place)
+        self.engine.done("podman", "play", "kube", "--network", "host", str(place))
+
+    def logs(self, name: str) -> list[dict[str, Any]]:
+        """Return the container's log, one JSON object a line; what is none is its plain output."""
+        told = self.engine("podman", "logs", name)
+        lines = [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in lines]
+
+    def state(self, name: str) -> dict[str, Any]:
+        return dict(json.loads(self.engine.done("podman", "inspect", name))[0]["State"])
+
+    def down(self) -> None:
+        for place in reversed(self._played):
+            self.engine("podman", "play", "kube", "--down", str(place))
+        self.engine("podman", "secret", "rm", SECRET)
+
+
+@pytest.fixture
+def cluster(engine: Engine, tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(engine, tmp_path)
+    yield cluster
+    cluster.down()
+
+
+@pytest.fixture
+def made(image: str, local_stack: LocalStack, queue_pair: QueuePair, bucket: str, tmp_path: Path) -> Objects:
+    """The chart's objects for the local stack."""
+    try:
+        for version in tools.HELMS:
+            tools.helm(version)
+    except tools.ToolUnavailableError as error:
+        unavailable(str(error))
+        raise
+    repository, _, tag = image.rpartition(":")
+    values = {
+        "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
+        "aws": {"endpointUrl": local_stack.endpoint_url},
+        "identity": {"kind": "none"},
+        "secrets": [SECRET],
+        "lanes": {"live": {"queueUrl": queue_pair.url, "maxReceiveCount": 8, "retention": "10d"}},
+        "settings": {
+            "PIPELINE_CONTROL_BUCKET": bucket,
+            "PIPELINE_SOURCE_BUCKET": local_stack.environment["PIPELINE_SOURCE_BUCKET"],
+            "PIPELINE_DESTINATION_BUCKET": bucket,
+            "PIPELINE_RECEIVE_WAIT": "1s",
+            "PIPELINE_POLL": "1s",
+        },
+        "poolDefaults": {"scaling": {"kind": "fixed", "min": 1}, "concurrency": 4},
+        "schedules": [{"name": "attachments", "job": "get_s3_files", "cron": "@daily", "args": ["--agency-id", "10"]}],
+    }
+    return Varied(Chart(CHART), tmp_path).objects(values)
+
+
+def pod(made: Objects, component: str, labels: dict[str, str], **variables: str) -> Object:
+    """Return the pod of a workload, as a controller of Kubernetes would make it, for this machine's network."""
+    (pods,) = (found for found in made.pods() if found.labels["app.kubernetes.io/component"] == component)
+    spec = dict(pods.spec)
+    spec.pop("topologySpreadConstraints", None)
+    spec["restartPolicy"] = "Never"
+    (container,) = spec["containers"]
+    kept = {name: part for name, part in container.items() if not name.endswith("Probe") and name != "ports"}
+    kept["env"] = [*container.get("env", ()), *({"name": name, "value": text} for name, text in variables.items())]
+    name = f"{component}-{uuid4().hex[:8]}"
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": pods.labels | labels},
+        "spec": spec | {"containers": [kept]},
+    }
+
+
+def named(one: Object) -> str:
+    """Return podman's name of the pod's one container."""
+    return f"{one['metadata']['name']}-{one['spec']['containers'][0]['name']}"
+
+
+def test_controller_and_worker_of_the_chart_bring_a_run_to_its_end(
+    cluster: Cluster, made: Objects, local_stack: LocalStack, database_url: str
+) -> None:
+    sample.put_files(local_stack.environment)
+    run_apart(lambda: sample.fill_database(database_url))
+    keys = {name: local_stack.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": SECRET},
+        "stringData": {**keys, "PIPELINE_DATABASE_URL": database_url},
+    }
+    # On one network two pods can not have one port; the chart's, 8080, may be somebody else's here.
+    worker = pod(made, "worker", {}, PIPELINE_HEALTH_PORT="0", PIPELINE_HEALTH_HOST="127.0.0.1")
+    controller = pod(made, "controller", LABELS)
+    cluster.play(secret, *made.of("ConfigMap"), worker)
+    until_log(cluster, named(worker), "worker.started")
+    seen = json.loads(cluster.engine.done("podman", "exec", named(worker), "python3", "-c", LOOK))
+    assert seen == {
+        "uid": "10001",
+        "gid": "10001",
+        "capabilities": 0,
+        "no new privileges": "1",
+        "command": ["worker", "--lane", "live"],
+        "writable": ["/tmp"],
+    }
+
+    cluster.play(*made.of("ConfigMap"), controller)
+    cluster.engine.done("podman", "wait", named(controller))
+    assert 0 == cluster.state(named(controller))["ExitCode"], cluster.engine("podman", "logs", named(controller)).stderr
+    settled = Counter(entry.get("settlement") for entry in cluster.logs(named(worker)) if "settle" in entry["event"])
+    assert {"ack"} == set(settled), settled
+
+    cluster.engine.done("podman", "kill", "--signal", "TERM", named(worker))
+    cluster.engine.done("podman", "wait", named(worker))
+    assert 0 == cluster.state(named(worker))["ExitCode"]
+    assert "worker.stopped" == cluster.logs(named(worker))[-1]["event"]
+
+
+def until_log(cluster: Cluster, name: str, event: str) -> None: ...
