@@ -277,7 +277,7 @@ def new_jobs(
     return max(0, min(ceil(length.value or 0), allowed))
 
 
-def ended_by_rollout(strategy: Literal["gradual", "default"], running: int) -> int:
+def ended_by_rollout(strategy: Literal["gradual", "immediate"], running: int) -> int:
     """Return how many running Jobs a change of the ScaledJob ends: `gradual` lets them run (spec, rollout)."""
     return 0 if strategy == "gradual" else running
 

@@ -279,5 +279,5 @@ def test_accurate_does_not_make_a_job_twice_while_the_first_has_not_begun() -> N
     assert 1 == new_jobs(unlocked, Counts(visible=3), running=2, pending=2, strategy="accurate")
 
 
-def test_a_gradual_rollout_ends_no_job_and_the_default_one_ends_all() -> None:
-    assert [0, 4] == [ended_by_rollout("gradual", 4), ended_by_rollout("default", 4)]
+def test_a_gradual_rollout_ends_no_job_and_an_immediate_one_ends_all() -> None:
+    assert [0, 4] == [ended_by_rollout("gradual", 4), ended_by_rollout("immediate", 4)]
