@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from etl_core.lifecycle import StopSignals, leaving_within, unfinished
+from etl_core.lifecycle import StopSignals, heed_sigterm, leaving_within, unfinished
 from etl_core.testing.fake_clock import FakeClock
 
 SECOND = timedelta(seconds=1)
@@ -27,6 +27,27 @@ async def test_the_first_signal_asks_and_the_second_leaves(number: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
         assert [130, 130] == left
+
+
+def test_sigterm_interrupts_who_does_not_listen_yet() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        heed_sigterm()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_who_listens_already_is_left_alone() -> None:
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    try:
+        heed_sigterm()
+        os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert [signal.SIGTERM] == heard
 
 
 async def test_the_signals_are_given_back() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from etl_core import memory
 from etl_core.errors import ConfigError
+from etl_core.lifecycle import heed_sigterm
 from pipeline_processing import __version__
 from pipeline_processing.arguments import Parser, typed_as
 from pipeline_processing.cli import get_s3_files
@@ -73,6 +74,7 @@ _EXAMPLES: Final = """\
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
+    heed_sigterm()
     memory.bound()
     arguments = sys.argv[1:] if argv is None else list(argv)
     return guarded(lambda: _dispatch(arguments))
