@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
-TESTS  ?= tests/unit tests/contract tests/architecture tests/integration tests/scenario
+TESTS  ?= tests/unit tests/contract tests/architecture tests/integration tests/simulation tests/scenario
 JOBS   ?= 2
+RUNGS  := yaml helm schemas semantics policy alerts dashboard values workloads mutations
 # The local endpoint pins another botocore, so it has an environment, and a lock, of its own.
 # The image needs no local stack, so requirements.lock has none; a laptop's environment has both.
 LOCAL    := services/pipeline_local/requirements.lock
@@ -12,18 +13,18 @@ ENDPOINT := services/pipeline_local/launcher/requirements.txt
 SHELL  := /bin/bash
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench browser lock setup setup-dev format lint types imports package clean
+.PHONY: help demo test check chart $(RUNGS:%=chart-%) image autoscaling bench browser lock setup setup-dev format lint types imports package clean
 
 help: ## Show this help
-	@awk 'BEGIN {FS = ":.*## "; print "make TARGET\n"} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "; print "make TARGET\n"} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 demo: setup ## Run the main job on the embedded stack, end to end, step by step
 	$(BIN)/pipeline-processing demo
 
-test: setup-dev ## Run every test (unit, contract, architecture, integration, scenario)
+test: setup-dev ## Run every test (unit, contract, architecture, integration, simulation, scenario)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
-check: setup-dev lint types imports package ## Run the static checks: ruff, mypy --strict, import-linter, package build
+check: setup-dev lint types imports package chart image ## Run all checks: ruff, mypy --strict, import-linter, the wheel, the chart, the image
 
 lint: setup-dev ## Check style and formatting (ruff, all rules)
 	$(BIN)/ruff check .
@@ -37,6 +38,19 @@ imports: setup-dev ## Check who imports whom (import-linter)
 
 package: setup-dev ## Build the wheel and check that it holds every package
 	$(BIN)/python tests/architecture/wheel_contents.py
+
+chart: setup-dev ## Check the chart as a cluster would: Helm, schemas, references, policy, alerts, dashboard, planted faults
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/chart
+
+# One rung of that alone, as in `make chart-helm`.
+$(RUNGS:%=chart-%): chart-%: setup-dev
+	$(BIN)/python -m pytest tests/chart/test_$*.py
+
+image: setup-dev ## Lint the Dockerfile and scripts, build the image, run it hardened; says so where no container can be run
+	$(BIN)/python -m pytest tests/image
+
+autoscaling: setup-dev ## Run the autoscaling study again, and draw docs/autoscaling.md's pictures
+	$(BIN)/python -m tests.simulation
 
 browser: ## Install Debian's Chromium, which one test draws a page with; where it can not be had that test is skipped
 	@command -v chromium > /dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium; } > /dev/null 2>&1 \
