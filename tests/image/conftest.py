@@ -78,7 +78,11 @@ def image(engine: Engine) -> Iterator[str]:
     """Return the tag of the image of this source tree."""
     tag = f"localhost/pipeline-processing:test-{uuid4().hex[:12]}"
     built = subprocess.run(
-        [CI / "build.sh", tag], env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True, check=False
+        [CI / "build.sh", tag],
+        env={**os.environ, "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert 0 == built.returncode, built.stdout + built.stderr
     yield tag

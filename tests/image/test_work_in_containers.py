@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -19,6 +17,7 @@ from pipeline_processing.messages import PROCESSOR, encode
 from pipeline_processing.model import Item
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
     from tests.conftest import LocalStack, QueuePair
@@ -30,6 +29,7 @@ pytestmark = pytest.mark.timeout(900)
 RUN = RunLayout("pipeline", "r1")
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 PATIENCE = 60.0
+USER = 10001
 
 
 def until(holds: Callable[[], Any], what: str, *, process: subprocess.Popen[str]) -> None:
@@ -52,20 +52,23 @@ def variables(environment: dict[str, str], folder: Path) -> tuple[str, ...]:
     return "--network", "host", "--env-file", str(path)
 
 
-def napping(folder: Path) -> tuple[str, ...]:
-    """Return podman's options that offer the fixture's job to the image, as another distribution would."""
-    naps = folder / "naps"
-    naps.mkdir()
-    naps.chmod(0o777)  # the account in the container is not the one out here
-    metadata = folder / "site" / "nap-1.0.dist-info"
+def distribution(folder: Path, *, group: str, module: str, source: str) -> tuple[str, ...]:
+    """Return podman's options that mount a module as a distribution would offer it, and a folder for its files."""
+    (folder / "naps").mkdir()
+    (folder / "naps").chmod(0o777)  # the account in the container is not the one out here
+    metadata = folder / "site" / f"{module}-1.0.dist-info"
     metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: nap\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[pipeline_processing.jobs]\nnap_job = nap_job\n")
-    mounts = {folder / "site": "/extra/site:ro", FIXTURES / "nap_job.py": "/extra/nap_job.py:ro", naps: "/naps"}
-    return tuple(part for source, target in mounts.items() for part in ("--volume", f"{source}:{target}"))
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[{group}]\n{module} = {module}\n")
+    (folder / "site" / f"{module}.py").write_text(source, encoding="utf-8")
+    mounts = {folder / "site": "/extra:ro", folder / "naps": "/naps"}
+    return (
+        *(part for outside, inside in mounts.items() for part in ("--volume", f"{outside}:{inside}")),
+        *("--env", "PYTHONPATH=/extra", "--env", "NAPS=/naps"),
+    )
 
 
-def test_a_worker_drains_on_sigterm_and_ends_well(
+def test_a_worker_drains_on_sigterm_and_ends_well(  # noqa: PLR0917 - fixtures are given by name
     engine: Engine, image: str, local_stack: LocalStack, bucket: str, queue_pair: QueuePair, tmp_path: Path
 ) -> None:
     """What can be finished in time is done, the rest is given back, nothing is buried or waits for its lease's end."""
@@ -86,13 +89,15 @@ def test_a_worker_drains_on_sigterm_and_ends_well(
         "PIPELINE_DRAIN": "3s",
         "PIPELINE_GRACE": "20s",
         "PIPELINE_LOG_FORMAT": "json",
-        "PYTHONPATH": "/extra/site:/extra",
-        "NAPS": "/naps",
     }
+    nap = (FIXTURES / "nap_job.py").read_text(encoding="utf-8")
     name, process = engine.start(
         image,
         *("worker", "--lane", "live"),
-        options=(*variables(local_stack.environment | settings, tmp_path), *napping(tmp_path)),
+        options=(
+            *variables(local_stack.environment | settings, tmp_path),
+            *distribution(tmp_path, group="pipeline_processing.jobs", module="nap_job", source=nap),
+        ),
     )
     started = tmp_path / "naps"
     until(
@@ -109,31 +114,21 @@ def test_a_worker_drains_on_sigterm_and_ends_well(
     assert ((1, 0), (0, 0)) == (depth(sqs, queue_pair.url), depth(sqs, queue_pair.dead_letter_url))
 
 
-USER = 10001
-
-
 def depth(sqs: Any, url: str) -> tuple[int, int]:  # noqa: ANN401 - boto3 makes its clients' classes at run time
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
     return int(attributes[names[0]]), int(attributes[names[1]])
 
 
-def test_a_signal_before_a_worker_is_ready_is_not_lost(
-    engine: Engine, image: str, local_stack: LocalStack, bucket: str, queue_pair: QueuePair, tmp_path: Path
-) -> None:
-    """Process 1 has no default actions: a signal that comes before anybody listens would be dropped by the kernel."""
-    settings = {"PIPELINE_CONTROL_BUCKET": bucket, "PIPELINE_LIVE_QUEUE": queue_pair.url}
-    name, process = engine.start(
-        image, "worker", "--lane", "live", options=variables(local_stack.environment | settings, tmp_path)
-    )
-    until(
-        lambda: "running" == engine("podman", "inspect", "--format", "{{.State.Status}}", name).stdout.strip(),
-        "the container",
-        process=process,
-    )
+def test_a_signal_during_a_start_is_not_lost(engine: Engine, image: str, tmp_path: Path) -> None:
+    """The kernel drops what process 1 has no handler for; a pod told to end as it starts would live on for long."""
+    code = "import pathlib, time; pathlib.Path('/naps/starting').touch(); time.sleep(3600)\n"
+    mounts = distribution(tmp_path, group="pipeline_processing.commands", module="stall", source=code)
+    name, process = engine.start(image, "stall", options=("--network", "none", *mounts))
+    until((tmp_path / "naps" / "starting").exists, "the start", process=process)
     engine.done("podman", "kill", "--signal", "TERM", name)
-    process.communicate(timeout=15)
-    assert process.returncode in {0, 130, 128 + signal.SIGTERM}
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert (130, "interrupted") == (process.returncode, said.strip())
 
 
 def test_options_alone_copy_an_agencys_files(
@@ -149,7 +144,7 @@ def test_options_alone_copy_an_agencys_files(
         options=variables(environment, tmp_path),
     )
     assert 0 == done.returncode, done.stderr
-    total = json.loads(done.stdout)["total"]
+    total = json.loads(done.stdout)["report"]["total"]
     assert total["planned"]["items"] == total["done"]["items"] > 0
 
 
@@ -170,7 +165,7 @@ def test_messy_files_become_a_table(engine: Engine, image: str, local_stack: Loc
         options=(*variables(local_stack.environment, tmp_path), "--volume", f"{contract}:/contract.yaml:ro"),
     )
     assert done.returncode in {0, 3}, done.stderr
-    found = json.loads(done.stdout)["published_counts"]
+    found = json.loads(done.stdout)["report"]["published_counts"]
     assert (rosters.EXPECTED.rows_in, rosters.EXPECTED.rows_out, rosters.EXPECTED.quarantined) == tuple(
         found[name] for name in ("rows_in", "rows_out", "quarantined")
     )
