@@ -96,7 +96,7 @@ CASES = (
         "34m",
         "Lane live buried 120 items within a quarter of an hour.",
     ),
-    Case("PipelineDeadLettersGrowing", "three a minute", dead("0+3x60"), "50m"),
+    Case("PipelineDeadLettersGrowing", "six a minute", dead("0+6x60"), "50m"),
     Case("PipelineDeadLettersGrowing", "many that are there for long", dead("5000x60"), "50m"),
     Case(
         "PipelineDeadLettersOld",
@@ -142,10 +142,10 @@ CASES = (
     ),
     Case(
         "PipelineQueueAgeHigh",
-        "a fifth of the messages waits longer than an hour",
-        waits("0+80x40", "0+100x40", "0+100x40"),
+        "a little more than a tenth of the messages waits longer than an hour",
+        waits("0+895x40", "0+1000x40", "0+1000x40"),
         "30m",
-        "Messages of lane live wait 6h 29m 59s for their first receive.",
+        "Messages of lane live wait 1h 31m 25s for their first receive.",
     ),
     Case(
         "PipelineQueueAgeHigh",
@@ -156,8 +156,8 @@ CASES = (
     Case(
         "PipelineQueueNotWorkedOn",
         "workers that only look on",
-        queued("7x40", "0x40", "50x40"),
-        "25m",
+        queued("7x40", "0x40", "0+5x10 50x40"),
+        "35m",
         "Lane live holds 7 messages, and nobody takes one.",
     ),
     Case(
@@ -177,8 +177,8 @@ CASES = (
     Case(
         "PipelineReceivesFail",
         "none reaches the queue",
-        receives("0+6x20", "50x20"),
-        "15m",
+        receives("0x10 6+6x30", "0+6x10 60x30"),
+        "25m",
         "No worker of lane live reaches its queue.",
     ),
     Case("PipelineReceivesFail", "one of two does", receives("0+6x20", "0+6x20"), "15m"),
@@ -235,9 +235,9 @@ CASES = (
     Case(
         "PipelineLeasesLost",
         "one a minute",
-        {f"pipeline_lease_lost_total{{{WORKER}}}": "0+1x40"},
+        {f"pipeline_lease_lost_total{{{WORKER}}}": "0+0.6x40"},
         "30m",
-        "Workers of lane live lost 15 leases within a quarter of an hour.",
+        "Workers of lane live lost 9 leases within a quarter of an hour.",
     ),
     Case("PipelineLeasesLost", "a few, once", {f"pipeline_lease_lost_total{{{WORKER}}}": "0x10 4x30"}, "20m"),
     Case(
@@ -247,18 +247,18 @@ CASES = (
         "12m",
         "Workers of lane live can not record what becomes of items.",
     ),
-    Case("PipelineOutcomesUnrecorded", "long ago", items("unrecorded", "3x40"), "30m"),
+    Case("PipelineOutcomesUnrecorded", "an hour ago", items("unrecorded", "0x5 3x60"), "60m"),
     Case("PipelineOutcomesUnrecorded", "attempts that failed, and are recorded", items("failed", "0+5x40"), "30m"),
     Case(
         "PipelineAttemptsFail",
         "six of ten",
-        items("failed", "0+6x40", succeeded="0+4x40"),
+        items("failed", "0+1.2x40", succeeded="0+0.8x40"),
         "30m",
         "60% of the attempts of copy fail in lane live.",
         {**LIVE, "processor": "copy"},
     ),
     Case("PipelineAttemptsFail", "four of ten", items("failed", "0+4x40", succeeded="0+6x40"), "30m"),
-    Case("PipelineAttemptsFail", "all of a handful", items("failed", "0x20 5x20", succeeded="0x40"), "30m"),
+    Case("PipelineAttemptsFail", "all of a few", items("failed", "0x20 15x20", succeeded="0x40"), "33m"),
     Case(
         "PipelineMonitorStale",
         "the queue has not answered for a quarter of an hour",
@@ -331,5 +331,18 @@ CASES = (
         "a moment ago",
         {f'kube_pod_container_status_restarts_total{{{POD},container="worker"}}': "0 1 2 3x30"},
         "3m",
+    ),
+    Case("PipelineAttemptsFail", "until an hour ago", items("failed", "0+6x40 240x40", succeeded="0x40 0+4x40"), "75m"),
+    Case(
+        "PipelineContainerRestarts",
+        "one an hour",
+        {f'kube_pod_container_status_restarts_total{{{POD},container="worker"}}': "0x60 1x60 2x60 3x60"},
+        "200m",
+    ),
+    Case(
+        "PipelineQueueAgeHigh",
+        "until half an hour ago",
+        waits("0+800x30 25000+1000x30", "0+1000x61", "0+1000x61"),
+        "58m",
     ),
 )
