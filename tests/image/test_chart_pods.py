@@ -1,14 +1,16 @@
 """The chart's own pods, really run: what Helm makes of it goes to `podman play kube` as it is.
 
-Without a cluster there are no probes, and the pods share this machine's network, where the local stack listens; all else
-stays: the image's command and the chart's arguments, settings by ConfigMap, secrets by Secret, user, capabilities,
-read-only root, volumes.
+Without a cluster there are no probes, and the pods share this machine's network, where the local stack listens; all
+else stays: the image's command and the chart's arguments, settings by ConfigMap, secrets by Secret, user,
+capabilities, read-only root, volumes.
 """
 
 from __future__ import annotations
 
+import base64
 import json
-from collections import Counter
+import re
+import subprocess
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -16,43 +18,49 @@ import pytest
 import yaml
 from tests.chart import tools
 from tests.chart.ladder import CHART
-from tests.chart.objects import Objects
 from tests.chart.rendering import Chart
 from tests.chart.varied import Varied
 from tests.conftest import run_apart, unavailable
-from tests.image.test_work_in_containers import until
+from tests.image.conftest import CI
 
 from pipeline_local import sample
+from pipeline_processing.layout import RunLayout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.chart.objects import Object
+    from tests.chart.objects import Object, Objects
     from tests.conftest import LocalStack, QueuePair
     from tests.image.conftest import Engine
 
 pytestmark = pytest.mark.timeout(900)
 """The first test of the image builds it."""
 
-SECRET = "pipeline-secrets"  # noqa: S105 - the Secret's name
-LABELS = {"batch.kubernetes.io/job-name": "attachments", "batch.kubernetes.io/controller-uid": "b0c1"}
+SECRET = f"pipeline-secrets-{uuid4().hex[:8]}"
+LABELS = {"batch.kubernetes.io/job-name": "attachments-29", "batch.kubernetes.io/controller-uid": "b0c1"}
 """What Kubernetes' Job controller adds."""
+RUN_ID = "attachments-29-b0c1"
 LOOK = """
-import json, os, pathlib
-status = dict(line.split(":\\t", 1) for line in pathlib.Path("/proc/1/status").read_text().splitlines() if ":\\t" in line)
-def writable(folder):
+import json, pathlib
+own = pathlib.Path("/proc/1")
+status = dict(line.split(":\\t", 1) for line in (own / "status").read_text().splitlines() if ":\\t" in line)
+def is_writable(folder):
     try:
         pathlib.Path(folder, "probe").write_text("")
     except OSError:
         return False
     return True
 print(json.dumps({
-    "uid": status["Uid"].split()[0], "gid": status["Gid"].split()[0], "capabilities": int(status["CapEff"], 16),
-    "no new privileges": status["NoNewPrivs"], "command": pathlib.Path("/proc/1/cmdline").read_text().split("\\0")[-4:-1],
-    "writable": [folder for folder in ("/", "/tmp", "/home", "/etc/pipeline-processing") if writable(folder)],
+    "uid": status["Uid"].split()[0],
+    "gid": status["Gid"].split()[0],
+    "capabilities": int(status["CapEff"], 16),
+    "no new privileges": status["NoNewPrivs"],
+    "command": (own / "cmdline").read_text().split("\\0")[-4:-1],
+    "writable": [folder for folder in ("/", "/tmp", "/home", "/etc/pipeline-processing") if is_writable(folder)],
 }))
 """
+"""What a pod's first process may do, asked inside."""
 
 
 class Cluster:
@@ -62,6 +70,7 @@ class Cluster:
         self.engine = engine
         self._folder = folder
         self._played: list[Path] = []
+        self._secrets: list[str] = []
 
     def play(self, *objects: Object) -> None:
         place = self._folder / f"play-{len(self._played)}.yaml"
@@ -75,13 +84,35 @@ class Cluster:
         lines = [line for line in (told.stdout + told.stderr).splitlines() if line.startswith("{")]
         return [json.loads(line) for line in lines]
 
+    def keep(self, name: str, **variables: str) -> None:
+        """Make a Secret, in the form in which this podman's `play kube` reads one: JSON of base64."""
+        encoded = {key: base64.b64encode(text.encode()).decode() for key, text in variables.items()}
+        place = self._folder / f"{name}.json"
+        place.write_text(json.dumps(encoded), encoding="utf-8")
+        self._secrets.append(name)
+        self.engine.done("podman", "secret", "create", name, str(place))
+
+    def follow(self, name: str, *, until: str) -> None:
+        """Read the container's log as it is written, up to this event; fail when it ends before."""
+        command = [CI / "engine.sh", "podman", "logs", "--follow", name]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as following:
+            assert following.stdout is not None
+            told = []
+            for line in following.stdout:
+                told.append(line)
+                if f'"{until}"' in line:
+                    following.terminate()
+                    return
+        pytest.fail("".join(told))
+
     def state(self, name: str) -> dict[str, Any]:
         return dict(json.loads(self.engine.done("podman", "inspect", name))[0]["State"])
 
     def down(self) -> None:
         for place in reversed(self._played):
             self.engine("podman", "play", "kube", "--down", str(place))
-        self.engine("podman", "secret", "rm", SECRET)
+        for name in self._secrets:
+            self.engine("podman", "secret", "rm", name)
 
 
 @pytest.fixture
@@ -127,8 +158,14 @@ def pod(made: Objects, component: str, labels: dict[str, str], **variables: str)
     spec.pop("topologySpreadConstraints", None)
     spec["restartPolicy"] = "Never"
     (container,) = spec["containers"]
+    read = {
+        variable["name"]: labels[variable["valueFrom"]["fieldRef"]["fieldPath"].split("'")[1]]
+        for variable in container.get("env", ())
+        if "valueFrom" in variable
+    }
     kept = {name: part for name, part in container.items() if not name.endswith("Probe") and name != "ports"}
     kept["env"] = [*container.get("env", ()), *({"name": name, "value": text} for name, text in variables.items())]
+    kept["args"] = [_expanded(argument, read) for argument in kept["args"]]
     name = f"{component}-{uuid4().hex[:8]}"
     return {
         "apiVersion": "v1",
@@ -138,28 +175,29 @@ def pod(made: Objects, component: str, labels: dict[str, str], **variables: str)
     }
 
 
+def _expanded(argument: str, variables: dict[str, str]) -> str:
+    """Return the argument as kubelet passes it on; this podman leaves $(NAME) as it is."""
+    return re.sub(
+        r"\$\$|\$\((\w+)\)", lambda found: "$" if found[0] == "$$" else variables.get(found[1], found[0]), argument
+    )
+
+
 def named(one: Object) -> str:
     """Return podman's name of the pod's one container."""
     return f"{one['metadata']['name']}-{one['spec']['containers'][0]['name']}"
 
 
 def test_controller_and_worker_of_the_chart_bring_a_run_to_its_end(
-    cluster: Cluster, made: Objects, local_stack: LocalStack, database_url: str
+    cluster: Cluster, made: Objects, local_stack: LocalStack, bucket: str, database_url: str
 ) -> None:
     sample.put_files(local_stack.environment)
     run_apart(lambda: sample.fill_database(database_url))
     keys = {name: local_stack.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": SECRET},
-        "stringData": {**keys, "PIPELINE_DATABASE_URL": database_url},
-    }
+    cluster.keep(SECRET, PIPELINE_DATABASE_URL=database_url, **keys)
     # On one network two pods can not have one port; the chart's, 8080, may be somebody else's here.
     worker = pod(made, "worker", {}, PIPELINE_HEALTH_PORT="0", PIPELINE_HEALTH_HOST="127.0.0.1")
-    controller = pod(made, "controller", LABELS)
-    cluster.play(secret, *made.of("ConfigMap"), worker)
-    until_log(cluster, named(worker), "worker.started")
+    cluster.play(*made.of("ConfigMap"), worker)
+    cluster.follow(named(worker), until="worker.started")
     seen = json.loads(cluster.engine.done("podman", "exec", named(worker), "python3", "-c", LOOK))
     assert seen == {
         "uid": "10001",
@@ -167,14 +205,15 @@ def test_controller_and_worker_of_the_chart_bring_a_run_to_its_end(
         "capabilities": 0,
         "no new privileges": "1",
         "command": ["worker", "--lane", "live"],
-        "writable": ["/tmp"],
+        "writable": ["/tmp"],  # noqa: S108 - the pod's own
     }
 
-    cluster.play(*made.of("ConfigMap"), controller)
-    cluster.engine.done("podman", "wait", named(controller))
-    assert 0 == cluster.state(named(controller))["ExitCode"], cluster.engine("podman", "logs", named(controller)).stderr
-    settled = Counter(entry.get("settlement") for entry in cluster.logs(named(worker)) if "settle" in entry["event"])
-    assert {"ack"} == set(settled), settled
+    run = RunLayout("pipeline", RUN_ID)
+    assert 0 == ended(cluster, made)
+    planned = records(local_stack, bucket, run)
+    assert {run.manifest, run.success} <= set(planned)
+    assert 0 == ended(cluster, made)
+    assert planned == records(local_stack, bucket, run), "a pod that replaces another is at the same run, which is over"
 
     cluster.engine.done("podman", "kill", "--signal", "TERM", named(worker))
     cluster.engine.done("podman", "wait", named(worker))
@@ -182,4 +221,15 @@ def test_controller_and_worker_of_the_chart_bring_a_run_to_its_end(
     assert "worker.stopped" == cluster.logs(named(worker))[-1]["event"]
 
 
-def until_log(cluster: Cluster, name: str, event: str) -> None: ...
+def ended(cluster: Cluster, made: Objects) -> int:
+    """Run the controller's pod to its end; its exit code."""
+    controller = pod(made, "controller", LABELS)
+    cluster.play(*made.of("ConfigMap"), controller)
+    cluster.engine.done("podman", "wait", named(controller))
+    return int(cluster.state(named(controller))["ExitCode"])
+
+
+def records(local_stack: LocalStack, bucket: str, run: RunLayout) -> dict[str, str]:
+    """Return what stands of the run, by key, with its checksum."""
+    listed = local_stack.client("s3").list_objects_v2(Bucket=bucket, Prefix=run.root)
+    return {entry["Key"]: entry["ETag"] for entry in listed["Contents"]}
