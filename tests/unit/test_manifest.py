@@ -17,7 +17,7 @@ from tests.chart.objects import Objects
 from tests.chart.semantics import findings, jobs, names, pods, product
 from tests.chart.semantics.subject import Subject
 
-from kubelet import expanded, job_of, pod_of, started
+from kubelet import expanded, job_of, pod_of, started, variables_of
 from pipeline_controller import bootstrap as controller
 from pipeline_processing.cli.main import main
 from pipeline_processing.cli.manifest import _EXAMPLES, RESOURCES
@@ -266,6 +266,11 @@ def test_the_kubelet_makes_of_a_literal_what_was_written(text: str) -> None:
     assert text == expanded(workload.literal(text), {"HOME": "/root", "JOB_NAME": "other", "": "empty"})
 
 
+def test_a_variable_has_the_value_that_was_given(printed: Printed) -> None:
+    document = printed(*JOB, "--env", "PRICE=$(JOB_NAME) $$5", *AGENCY)
+    assert "$(JOB_NAME) $$5" == variables_of(document, job_name="one", uid=UID)["PRICE"]
+
+
 GO_READS_AS_NO_TEXT = re.compile(
     r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
     r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)|~|null|Null|NULL|<<|=|[0-9]{4}-[0-9]+-[0-9]+.*"
@@ -293,8 +298,9 @@ def test_an_argument_can_not_break_out_of_the_comment_above(capsys: pytest.Captu
     out = capsys.readouterr().out
     document = yaml.safe_load(out)
 
-    assert "Job" == document["kind"]
-    assert out.startswith("# pipeline-processing manifest get_s3_files ")
+    comment, first, *_ = out.splitlines()
+    assert "apiVersion: batch/v1" == first
+    assert comment.startswith("# pipeline-processing manifest get_s3_files ")
     assert "é{agency_id}$(JOB_UID)$$/" == started(document, job_name="one", uid=UID)[-1]
 
 

@@ -14,9 +14,6 @@ _PLAIN: Final = re.compile(r"[A-Za-z/][A-Za-z0-9./_-]*[A-Za-z0-9]")
 """Texts that are none but texts: without a digit in front (1e3 is a number to Kubernetes), longer than y and n."""
 
 
-_TEXT: Final = "tag:yaml.org,2002:str"
-
-
 class _Dumper(yaml.SafeDumper):
     """Indents lists under their keys, knows no references, and quotes texts that are not plainly so."""
 
@@ -28,9 +25,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
-    resolved = dumper.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call] # the stubs leave it so
-    is_plain = _PLAIN.fullmatch(text) and resolved == _TEXT
-    return dumper.represent_scalar(_TEXT, text, style=None if is_plain else '"')
+    # What is plain here and a word of YAML (`no`, `null`) is quoted by the emitter.
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if _PLAIN.fullmatch(text) else '"')
 
 
 _Dumper.add_representer(str, _text)
