@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 import orjson
 import pytest
 from harness.fleet import Fleet
-from harness.permissions import denials, unused
+from harness.iam import granting
+from harness.permissions import ATTACHED, denials, policies, unused
 from harness.silver import SilverRun, bronze
 from harness.wire import COPY, acting
 from harness.world import World, execute, upload
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
     from harness.calls import Calls
     from harness.fleet import Run, Stack
+    from harness.iam import Need, Part
+
+pytestmark = pytest.mark.timeout(600)  # thirty processes, one after another
 
 POISON: Final = 20_007
 """A row of agency 20's history."""
@@ -87,6 +91,7 @@ def _files(fleet: Fleet) -> Run:
     fleet.start("controller", "reconcile").ends()
     fleet.start("controller", "status", "--run-id", run.run_id).ends(3)
     fleet.start("dlq", "show", "moved").ends()
+    fleet.start("dlq", "monitor", "--once").ends()
     _history_starts(fleet, "")
     fleet.start("dlq", "redrive", "--all", "--yes").ends()
     fleet.await_empty_queue()
@@ -142,10 +147,38 @@ def test_everything_that_a_role_asks_for_is_allowed_to_it(tour: Calls) -> None:
 
 
 def test_every_part_of_every_policy_is_needed_or_its_reason_is_told(tour: Calls) -> None:
-    spare = {
-        (sid, pattern): {part for part in unused(tour) if fnmatchcase(part[1], sid) and fnmatchcase(part[2], pattern)}
-        for sid, pattern in SPARED
-    }
+    spared = {reason: {part for part in unused(tour) if _is_spared(part, by=reason)} for reason in SPARED}
 
-    assert set() == unused(tour) - set().union(*spare.values())
-    assert [] == [reason for reason, parts in spare.items() if not parts], "it is needed, after all"
+    assert set() == unused(tour) - set().union(*spared.values())
+    assert [] == [reason for reason, parts in spared.items() if not parts], "it is needed, after all"
+
+
+def test_whichever_part_of_a_policy_is_dropped_some_call_is_denied(tour: Calls) -> None:
+    used = {part: [] for role in ATTACHED for policy in policies(role) for part in policy.allowed()}
+    for role, need in tour.needs():
+        for part in granting(policies(role), need):
+            used[part].append((role, need))
+
+    missed = [part for part, calls in used.items() if calls and not _is_missed(part, calls)]
+
+    assert [] == missed, "another statement allows the same: one of them is too much"
+
+
+def test_a_call_that_is_not_allowed_fails_its_scenario_by_name(
+    local_stack: Stack, world: World, tmp_path: Path
+) -> None:
+    with (
+        pytest.raises(AssertionError, match=r"^keda may not s3:ListBucket on arn:aws:s3:::control .*not in keda\.json"),
+        Fleet(local_stack, world, tmp_path) as fleet,
+    ):
+        fleet.start("controller", "status", role="keda").ends()
+
+
+def _is_spared(part: Part, *, by: tuple[str, str]) -> bool:
+    return all(fnmatchcase(text, pattern) for text, pattern in zip(part[1:], by, strict=True))
+
+
+def _is_missed(part: Part, calls: list[tuple[str, Need]]) -> bool:
+    """Say whether one of the calls is denied once the part is dropped."""
+    without = {role: [policy.without(part) for policy in policies(role)] for role in {role for role, _ in calls}}
+    return any(not granting(without[role], need) for role, need in calls)

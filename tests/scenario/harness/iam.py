@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from string import Template
 from typing import TYPE_CHECKING, Any, Final
@@ -78,10 +78,27 @@ class Policy:
             raise ValueError(f"{name}: not a policy of version 2012-10-17")
         return cls(name, tuple(_statement(name, statement) for statement in document["Statement"]))
 
-    def parts(self) -> Iterator[Part]:
-        """Yield each action and each resource of each statement."""
-        for statement in self.statements:
+    def allowed(self) -> Iterator[Part]:
+        """Yield each action and each resource of each statement that allows."""
+        for statement in (statement for statement in self.statements if statement.effect == "Allow"):
             yield from ((self.name, statement.sid, part) for part in (*statement.actions, *statement.resources))
+
+    def without(self, part: Part) -> Policy:
+        """Return the policy without one action or resource of one statement."""
+        name, sid, dropped = part
+        return Policy(
+            self.name,
+            tuple(
+                replace(
+                    it,
+                    actions=tuple(action for action in it.actions if action != dropped),
+                    resources=tuple(resource for resource in it.resources if resource != dropped),
+                )
+                if (name, sid) == (self.name, it.sid)
+                else it
+                for it in self.statements
+            ),
+        )
 
 
 def granting(policies: Iterable[Policy], need: Need) -> list[Part]:
@@ -89,19 +106,18 @@ def granting(policies: Iterable[Policy], need: Need) -> list[Part]:
 
     As in IAM: one Deny wins over every Allow, and without an Allow it is denied.
     """
-    found: list[Part] = []
-    for statement in (statement for policy in policies for statement in policy.statements):
-        parts = statement.parts_for(need)
-        if parts and statement.effect == "Deny":
-            return []
-        found += parts
-    return found
+    policies = tuple(policies)
+    return [] if denying(policies, need) else _parts(policies, need, "Allow")
 
 
-def is_denied(policies: Iterable[Policy], need: Need) -> bool:
-    """Say whether a statement forbids ``need``, whatever else allows it."""
-    statements = (statement for policy in policies for statement in policy.statements if statement.effect == "Deny")
-    return any(statement.parts_for(need) for statement in statements)
+def denying(policies: Iterable[Policy], need: Need) -> list[Part]:
+    """Return the parts of statements that forbid ``need``, whatever else allows it."""
+    return _parts(policies, need, "Deny")
+
+
+def _parts(policies: Iterable[Policy], need: Need, effect: str) -> list[Part]:
+    statements = (statement for policy in policies for statement in policy.statements if statement.effect == effect)
+    return [part for statement in statements for part in statement.parts_for(need)]
 
 
 def _statement(policy: str, document: Mapping[str, Any]) -> Statement:

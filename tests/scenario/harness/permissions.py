@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from harness.calls import ACCOUNT, REGION
-from harness.iam import Policy, granting
+from harness.iam import Policy, denying, granting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,37 +44,39 @@ ROLE_OF: Final[Mapping[str, str]] = {
 }
 """Command -> the role that it runs in."""
 ATTACHED: Final[Mapping[str, Sequence[str]]] = {
-    "controller": ("controller",),
-    "worker": ("worker",),
-    "inline": ("controller", "worker", "operator"),
-    "operator": ("operator",),
-    "doctor": ("doctor",),
-    "tables": ("tables",),
-    "keda": ("keda",),
+    "controller": ("controller.json",),
+    "worker": ("worker.json",),
+    "inline": ("controller.json", "worker.json", "operator.json"),
+    "operator": ("operator.json",),
+    "tables": ("tables.json",),
+    "doctor": ("doctor.json",),
+    "keda": ("keda.json",),
 }
 """Role -> the policies that are attached to it."""
+OF_BUCKETS: Final = ("bucket-control.json", "bucket-destination.json", "bucket-silver.json")
 
 
 def denials(calls: Calls) -> list[str]:
     """Say of each call what its role may not do, and of each request that nobody has mapped what it is."""
     found = [f"not mapped to a permission: {request}" for request in calls.unmapped()]
     for role, need in calls.needs():
-        if not granting(policies(role), need):
-            files = " nor ".join(f"docs/aws/{name}.json" for name in ATTACHED.get(role, ()))
-            said = ", ".join(f"{key} = {value!r}" for key, value in need.context)
-            found.append(f"{role} may not {need.action} on {need.resource} ({said}): not in {files}")
+        if granting(policies(role), need):
+            continue
+        said = ", ".join(f"{key} = {value!r}" for key, value in need.context)
+        because = sorted({f"{name} {sid}" for name, sid, _ in denying(policies(role), need)})
+        why = f"forbidden by {because[0]}" if because else f"not in {' nor '.join(ATTACHED.get(role, ()))}"
+        found.append(f"{role} may not {need.action} on {need.resource} ({said}): {why}")
     return found
 
 
 def unused(calls: Calls) -> set[Part]:
     """Return every part of the policies, of roles that have made a call, that no call has needed."""
     asked = calls.needs()
-    roles = {role for role, _ in asked}
-    every = {part for role in roles for policy in policies(role) for part in policy.parts()}
+    every = {part for role in {role for role, _ in asked} for policy in policies(role) for part in policy.allowed()}
     return every - {part for role, need in asked for part in granting(policies(role), need)}
 
 
 @cache
 def policies(role: str) -> tuple[Policy, ...]:
-    """Return what is attached to ``role``; nothing for one that nobody knows."""
-    return tuple(Policy.load(FOLDER / f"{name}.json", NAMES) for name in ATTACHED.get(role, ()))
+    """Return what holds for ``role``: the policies attached to it, nothing for a stranger, and those of the buckets."""
+    return tuple(Policy.load(FOLDER / name, NAMES) for name in (*ATTACHED.get(role, ()), *OF_BUCKETS))
