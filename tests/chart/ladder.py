@@ -1,10 +1,10 @@
-"""The rungs in their order: each takes a chart and tells, in words, all that it finds wrong."""
+"""The rungs, dearest last: each takes a chart and tells, in words, all that it finds wrong."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.chart import helm, policy, schemas, semantics, tools, yaml_files
+from tests.chart import alerts, dashboard, helm, policy, schemas, semantics, tools, yaml_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,5 +18,7 @@ RUNGS: dict[str, Callable[[Chart], list[str]]] = {
     "helm": helm.rung,
     "schemas": schemas.rung,
     "semantics": semantics.rung,
+    "alerts": alerts.rung,
+    "dashboard": dashboard.rung,
     "policy": policy.rung,
 }

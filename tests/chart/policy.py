@@ -1,4 +1,4 @@
-"""Rung 5: checkov, offline, over what is rendered and over the Dockerfile. What is waived has a reason."""
+"""Rung 7: checkov, offline, over what is rendered and over the Dockerfile. What is waived has a reason."""
 
 from __future__ import annotations
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.chart import alerts
 from tests.chart.alert_cases import CASES, Case
+from tests.chart.alerts import check, rules_of, run
 from tests.chart.documents import parse
 from tests.chart.objects import Objects
-from tests.chart.promql import strangers
 from tests.chart.rendering import template
 from tests.chart.tools import ROOT
 
@@ -37,45 +37,12 @@ def groups(chart: Chart) -> Groups:
     return list(rule["spec"]["groups"])
 
 
-def rules_of(groups: Groups) -> dict[str, dict[str, Any]]:
-    return {rule["alert"]: rule for group in groups for rule in group["rules"]}
-
-
-def bare(rule: dict[str, Any], **changed: str) -> dict[str, Any]:
-    """Return the rule with its summary as its only annotation: promtool compares all of them."""
-    return {**rule, **changed, "annotations": {"summary": rule["annotations"]["summary"]}}
-
-
-def check(promtool: Path, command: str, folder: Path, **files: object) -> subprocess.CompletedProcess[str]:
-    for name, content in files.items():  # JSON is YAML
-        (folder / f"{name}.yaml").write_text(json.dumps(content))
-    last = f"{list(files)[-1]}.yaml"
-    return subprocess.run([promtool, command, "rules", last], cwd=folder, capture_output=True, text=True, check=False)
-
-
-def run(promtool: Path, folder: Path, rule: dict[str, Any], cases: list[Case]) -> subprocess.CompletedProcess[str]:
-    tests = [
-        {
-            "interval": "1m",
-            "name": f"{case.alert}: {case.what}",
-            "input_series": [{"series": series, "values": values} for series, values in case.series.items()],
-            "alert_rule_test": [
-                {"eval_time": case.at, "alertname": case.alert, "exp_alerts": expected(case, rule) if case.told else []}
-            ],
-        }
-        for case in cases
-    ]
-    rules = {"groups": [{"name": "under-test", "rules": [rule]}]}
-    document = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": tests}
-    return check(promtool, "test", folder, rules=rules, tests=document)
-
-
-def expected(case: Case, rule: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"exp_labels": {**rule["labels"], **case.labels}, "exp_annotations": {"summary": case.told}}]
+def test_the_rules_are_taken_name_what_is_exported_and_are_raised_as_they_should(chart: Chart, promtool: Path) -> None:
+    assert [] == alerts.rung(chart)
 
 
 def test_prometheus_takes_the_rules(groups: Groups, promtool: Path, tmp_path: Path) -> None:
-    checked = check(promtool, "check", tmp_path, rules={"groups": groups})
+    checked = check("check", tmp_path, rules={"groups": groups})
     assert 0 == checked.returncode, checked.stdout + checked.stderr
     assert f"{len(ALERTS)} rules found" in checked.stdout
 
@@ -88,15 +55,6 @@ def test_every_alert_has_cases_that_raise_it_and_cases_that_do_not() -> None:
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_an_alert_is_raised_when_it_should_be_and_at_no_other_time(
-    alert: str, groups: Groups, promtool: Path, tmp_path: Path
-) -> None:
-    cases = [case for case in CASES if case.alert == alert]
-    tested = run(promtool, tmp_path, bare(rules_of(groups)[alert]), cases)
-    assert 0 == tested.returncode, tested.stdout + tested.stderr
-
-
-@pytest.mark.parametrize("alert", ALERTS)
 def test_an_alert_is_deaf_to_other_namespaces(alert: str, groups: Groups, promtool: Path, tmp_path: Path) -> None:
     """Two releases beside each other: the one's alerts say nothing of the other's queues."""
     cases = [
@@ -104,8 +62,7 @@ def test_an_alert_is_deaf_to_other_namespaces(alert: str, groups: Groups, promto
         for case in CASES
         if case.alert == alert and case.told
     ]
-    rule = bare(rules_of(groups)[alert])
-    heard = run(promtool, tmp_path, rule, cases).returncode
+    heard = run(tmp_path, [rules_of(groups)[alert]], cases).returncode
     assert heard == (alert == "PipelineMonitorAbsent")
 
 
@@ -116,13 +73,8 @@ def test_the_cases_notice_an_alert_that_is_wrong(alert: str, groups: Groups, pro
     turned = COMPARISON.sub(lambda found: TURNED[found[0]], rule["expr"])
     assert turned != rule["expr"]
     wrong = {"turned": {"expr": turned}, "hasty": {"for": "0m"}, "patient": {"for": "2h"}}
-    missed = [what for what, how in wrong.items() if not run(promtool, tmp_path, bare(rule, **how), cases).returncode]
+    missed = [what for what, how in wrong.items() if not run(tmp_path, [{**rule, **how}], cases).returncode]
     assert [] == missed
-
-
-@pytest.mark.parametrize("alert", ALERTS)
-def test_an_alert_names_what_is_exported(alert: str, groups: Groups) -> None:
-    assert [] == list(strangers(rules_of(groups)[alert]["expr"]))
 
 
 @pytest.mark.parametrize("alert", ALERTS)
