@@ -354,6 +354,22 @@ async def test_wrong_use_is_told(world: World, argv: tuple[str, ...], fault: str
         await bootstrap.run(["monitor", *argv], world.services)
 
 
+async def test_every_lane_that_has_a_queue_is_watched(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = FakeClock(auto_advance=True)
+    dlq = MemoryQueue("dlq", clock)
+    settings = Settings(live_queue="live", backfill_queue=None, queues="isolation=apart, nightly=night")  # type: ignore[arg-type] # as the environment spells it
+    services = ServiceHandler(
+        settings,
+        clock=clock,
+        queues=lambda name: dlq if name == "dlq" else MemoryQueue(name, clock, dead_letter_queue=dlq),
+    )
+
+    assert 0 == await bootstrap.run(["monitor", "--once", "--json"], services)
+
+    lanes = json.loads(capsys.readouterr().out)["lanes"]
+    assert ["live", "isolation", "nightly"] == [lane["lane"] for lane in lanes]
+
+
 async def test_a_deployment_without_a_queue_has_nothing_to_watch(world: World) -> None:
     services = ServiceHandler(Settings(live_queue=None, backfill_queue=None), clock=world.clock)
     with pytest.raises(ConfigError, match="no lane has a queue"):
