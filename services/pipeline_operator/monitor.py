@@ -35,7 +35,7 @@ BARREN: Final = 2
 LETTERS: Final = 1000
 """Letters that one look reads at most: a hundred receives."""
 KEPT: Final = timedelta(hours=1)
-"""How long the oldest letter is remembered while looks do not read all: it may be the one they missed."""
+"""How long the oldest letter is remembered while looks read others, but not all: it may be the one they missed."""
 PATIENCE: Final = timedelta(seconds=30)
 """How long a lane's look may take before it counts as failed."""
 
@@ -118,9 +118,9 @@ class Watch:
 
     def _remember(self, found: datetime | None, *, all_read: bool) -> datetime | None:
         """Return the oldest letter: what was ``found``, unless an older one may still be among those not read."""
-        now = self._clock.now()
-        kept = self.numbers.oldest if self.numbers and self._seen_at and now - self._seen_at < KEPT else None
-        if all_read or kept is None or (found is not None and found <= kept):
+        now, kept = self._clock.now(), self.numbers.oldest if self.numbers else None
+        is_forgotten = self._seen_at is None or now - self._seen_at >= KEPT
+        if all_read or kept is None or (found is not None and (found <= kept or is_forgotten)):
             self._seen_at = now
             return found
         return kept

@@ -195,6 +195,19 @@ async def test_the_oldest_letter_is_remembered_while_somebody_holds_it(world: Wo
     assert (2.0, 14 * 24 - 2.0) == world.ages()
 
 
+async def test_the_oldest_letter_is_remembered_for_as_long_as_no_letter_can_be_read(world: World) -> None:
+    await world.bury(3)
+    await world.watch.refresh()
+    await world.clock.advance(SECOND)
+    await world.dlq.receive(limit=10, wait=timedelta(0), lease=10 * HOUR)
+
+    await world.clock.advance(3 * HOUR)
+    await world.watch.refresh()
+
+    assert 3 == world.value("pipeline_dead_letters_unread")
+    assert (3.0, 14 * 24 - 3.0) == world.ages()
+
+
 async def test_a_letter_that_is_gone_is_forgotten_once_all_were_read(world: World) -> None:
     await world.bury(1)
     await world.clock.advance(DAY)
