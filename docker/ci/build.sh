@@ -8,6 +8,11 @@ root=$(cd "$here/../.." && pwd)
 tag=$1
 python=${PYTHON:-$root/.venv/bin/python}
 
+# One build at a time: they share the storage, the bases and the wheels.
+mkdir -p "$root/.tools/image"
+exec 9> "$root/.tools/image/lock"
+flock 9
+
 "$here/base.sh"
 wheels=$("$python" "$here/wheels.py")
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/pyproject.toml")

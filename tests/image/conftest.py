@@ -26,6 +26,7 @@ HARDENED = (
 """As strict as the chart's pods: /tmp is the only place to write to, and there are no rights to gain."""
 
 _skipped: list[str] = []
+_facts: list[str] = []
 
 
 @dataclass
@@ -89,8 +90,16 @@ def image(engine: Engine) -> Iterator[str]:
     engine("buildah", "rmi", tag)
 
 
+@pytest.fixture(scope="session")
+def facts() -> list[str]:
+    """Return the lines that are shown after the tests, passed or not."""
+    return _facts
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say it where nobody overlooks it: an image that was not built was not checked."""
+    for fact in _facts:
+        terminalreporter.line(fact)
     for reason in _skipped:
         terminalreporter.section("THE IMAGE WAS NOT BUILT", sep="!", red=True)
         terminalreporter.line(f"Its tests are skipped: {reason}")
