@@ -71,7 +71,9 @@ def engine() -> Iterator[Engine]:
     for name in engine.containers:
         engine("podman", "rm", "--force", "--ignore", name)
     # The overlay driver leaves its folder mounted on itself: then `rm -r .tools` could not remove it.
-    subprocess.run(["umount", ROOT / ".tools" / "image" / "storage" / "overlay"], capture_output=True, check=False)
+    subprocess.run(
+        ["umount", "--recursive", ROOT / ".tools" / "image" / "storage" / "overlay"], capture_output=True, check=False
+    )
 
 
 @pytest.fixture(scope="session")
