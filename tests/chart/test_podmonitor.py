@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tests.chart.objects import Objects, matches
+from tests.chart.promql import strangers
 from tests.chart.rendering import template
 
 from exported_metrics import TARGET
@@ -62,3 +63,16 @@ def test_what_is_scraped_is_all_that_serves_metrics(chart: Chart) -> None:
     scraped = {pods.owner for pods in found.pods() if matches(monitor["spec"]["selector"], pods.labels)}
     assert serving == scraped
     assert serving
+
+
+def test_what_keda_asks_prometheus_for_is_exported(chart: Chart) -> None:
+    asked = {
+        trigger["metadata"]["query"]
+        for values in chart.values()
+        for one in Objects.of_text(template(chart.path, values, chart.kubernetes[0], chart.helms[0])).all
+        if one.get("kind") in {"ScaledObject", "ScaledJob"}
+        for trigger in one["spec"]["triggers"]
+        if trigger["type"] == "prometheus"
+    }
+    assert {} == {query: found for query in asked if (found := list(strangers(query)))}
+    assert asked

@@ -127,7 +127,8 @@ spec:
   metadata:
     serverAddress: {{ $scaling.queueAge.serverAddress | quote }}
     # The labels are those that the PodMonitor gives.
-    query: {{ printf "max(pipeline_queue_age_seconds{namespace=%q,lane=%q})" .root.Release.Namespace .pool.lane | quote }}
+    # Only of workers that receive: a busy one's gauge stands still until its next receive.
+    query: {{ printf "max(pipeline_queue_oldest_message_age_seconds{%[1]s} and on (namespace, pod) rate(pipeline_received_total{%[1]s}[2m]) > 0)" (printf "namespace=%q,lane=%q" .root.Release.Namespace .pool.lane) | quote }}
     threshold: {{ $scaling.queueAge.threshold | int | quote }}
     activationThreshold: {{ $scaling.queueAge.threshold | int | quote }}
     # Nothing measured is no age, not a failure: messages are counted all the same.
