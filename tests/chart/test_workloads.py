@@ -17,6 +17,7 @@ from tests.chart.varied import Varied, container, only, variables
 
 from pipeline_controller import bootstrap as controller
 from pipeline_operator import bootstrap as operator
+from pipeline_processing import __version__
 from pipeline_processing.deployment import settings_from
 from pipeline_processing.deployment.documents import from_chart, from_document
 from pipeline_processing.settings import Settings
@@ -89,6 +90,19 @@ def test_the_product_takes_the_arguments_of_every_pod(varied: Varied, example: s
             parsers[command](arguments)
         taken.append(command)
     assert {"worker"} <= set(taken) <= {"worker", "controller", "dlq", "migrate"}
+
+
+def test_the_chart_installs_this_version_of_the_product(varied: Varied) -> None:
+    (chart,) = parse((CHART / "Chart.yaml").read_text(encoding="utf-8"))
+    assert __version__ == chart["appVersion"]
+    digest = "sha256:" + "0" * 64
+    repository = "111122223333.dkr.ecr.us-east-1.amazonaws.com/pipeline-processing"
+    for over, image in (
+        ({}, f"{repository}:{__version__}"),
+        ({"image": {"tag": "next"}}, f"{repository}:next"),
+        ({"image": {"tag": "next", "digest": digest}}, f"{repository}@{digest}"),
+    ):
+        assert image == container(worker_of(varied.objects(over)))["image"]
 
 
 def test_a_pools_own_value_wins_even_when_it_is_nothing(varied: Varied) -> None:
@@ -286,8 +300,8 @@ def test_big_numbers_are_written_out(varied: Varied) -> None:
             "minimal",
             [
                 "aws eks create-pod-identity-association --cluster-name CLUSTER --role-arn WORKER_ROLE_ARN",
-                "kubectl -n fleet exec deploy/pipeline-pipeline-processing-monitor -- pipeline-processing doctor",
-                "pipeline-processing manifest get_s3_files --namespace fleet --image pipeline-processing:",
+                "-- pipeline-processing doctor --without backfill --without database\n",
+                "pipeline-processing manifest get_s3_files --namespace fleet --image 111122223333.dkr",
             ],
         ),
         (
@@ -295,7 +309,7 @@ def test_big_numbers_are_written_out(varied: Varied) -> None:
             "production",
             [
                 "kubectl -n fleet get scaledobjects,scaledjobs,pods -l app.kubernetes.io/instance=pipeline",
-                "kubectl -n fleet exec deploy/pipeline-pipeline-processing-monitor -- pipeline-processing doctor",
+                "kubectl -n fleet exec deploy/pipeline-pipeline-processing-monitor -- pipeline-processing doctor\n",
                 "kubectl -n fleet create job first-run --from=cronjob/pipeline-pipeline-processing-attachments",
             ],
         ),

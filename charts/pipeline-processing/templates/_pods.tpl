@@ -49,10 +49,11 @@ affinity:
 {{- end }}
 {{- end -}}
 
-{{/* Image and security of a container; takes the root context. */}}
+{{/* Image and security of a container, whose last words `kubectl describe` shows; takes the root context. */}}
 {{- define "pipeline-processing.containerHead" -}}
 image: {{ include "pipeline-processing.image" . }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
+terminationMessagePolicy: FallbackToLogsOnError
 securityContext:
   {{- include "pipeline-processing.containerSecurity" . | nindent 2 }}
 {{- end -}}
