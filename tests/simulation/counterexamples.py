@@ -86,7 +86,7 @@ CASES: Final[dict[str, Case]] = {
     ),
     "has-dead-letters": Case(
         breaking=((LANE, "maxReceiveCount", None),),
-        world=World([Item(seconds=10, always=KILLS)], spare_deaths=None),
+        world=World([Item(seconds=10, always=KILLS)], spare_receives=None),
         harm=Harm.LOST,
     ),
     "receives-exceed-attempts": Case(
@@ -98,7 +98,7 @@ CASES: Final[dict[str, Case]] = {
     "dead-letters-are-kept": Case(
         # It dies on a Friday evening; somebody looks on Monday.
         breaking=((LANE, "deadLetterRetention", "2d"),),
-        world=World([Item(seconds=10, always=KILLS)], spare_deaths=None, looked_at=2.6 * DAY),
+        world=World([Item(seconds=10, always=KILLS)], spare_receives=None, looked_at=2.6 * DAY),
         harm=Harm.LOST,
     ),
     "retries-within-retention": Case(
@@ -153,10 +153,10 @@ CASES: Final[dict[str, Case]] = {
         breaking=(
             (POOL, "concurrency", 50),
             (POOL, "scaling.min", 2),
-            (LANE, "largestBacklog", 400),
+            (LANE, "largestBacklog", 1500),
             (LIMITS, "s3WritesPerSecond", 20),
         ),
-        world=World([Item(seconds=2)] * 400),
+        world=World([Item(seconds=2)] * 1500),
         harm=Harm.BURIED,
         mend=((POOL, "concurrency", 4),),
     ),

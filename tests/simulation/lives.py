@@ -42,6 +42,7 @@ class Life:
         "letters",
         "messages",
         "overlaps",
+        "returns",
         "starts",
         "working",
     )
@@ -53,6 +54,8 @@ class Life:
         """Failure records: attempts that failed."""
         self.starts = self.deaths = self.crashes = self.cut_short = 0
         """``deaths``: of its worker; ``crashes``: those that the world did. ``cut_short``: given back by a drain."""
+        self.returns = 0
+        """How often a drain gave it back before anybody had begun with it."""
         self.working = self.overlaps = 0
         """``overlaps``: starts while another worker was at it."""
         self.messages = self.letters = 0

@@ -142,6 +142,7 @@ class Pod:
             self._receive()
         elif self.phase is Phase.DRAINING and self._places > 0:
             for message in self._around.queue.receive(self._places, self._terms.lease):
+                message.body.returns += 1
                 self._give_back(message, message.receives, 0.0)
             self._leave_if_done()
         else:
@@ -338,9 +339,9 @@ class Pod:
             self._leave()
 
     def crash(self) -> None:
-        """Kill the worker, unless one of its items would meet more deaths than the world grants."""
-        spare = self._around.world.spare_deaths
-        if spare is None or all(work.life.crashes < spare for work in self.works):
+        """Kill the worker, unless that would cost one of its items more receives than the world grants."""
+        spare = self._around.world.spare_receives
+        if spare is None or all(work.life.crashes + work.life.returns < spare for work in self.works):
             for work in self.works:
                 work.life.crashes += 1
             self._kill()

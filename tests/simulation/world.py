@@ -57,8 +57,9 @@ class World:
     evictions: Times = ()
     """Moments at which some pod that is at work is told to stop."""
     rollouts: Times = ()
-    spare_deaths: int | None = SPARE_RECEIVES
-    """Deaths of its worker, by `Fate.KILLS` and ``crashes``, that an item can meet; None: any number."""
+    spare_receives: int | None = SPARE_RECEIVES
+    """Deaths of its worker, by `Fate.KILLS` and ``crashes``, that an item can meet, less those receives that a drain
+    took up without beginning; None: any number."""
     unanswered: Spans = ()
     """While SQS answers no renewal of a lease."""
     uncounted: Spans = ()

@@ -1,0 +1,185 @@
+"""Deployments near the rules' lines, and worlds that do their worst within what the rules allow for."""
+
+from __future__ import annotations
+
+from math import ceil, log
+from typing import TYPE_CHECKING, Any, Final
+
+from hypothesis import strategies as st
+from tests.simulation.services import WINDOW
+from tests.simulation.world import Fate, Item, World
+
+from pipeline_processing.deployment import Deployment, parse
+from pipeline_processing.safety import SPARE_RECEIVES, prove
+from pipeline_processing.safety.scaling import connections, writes_per_second
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hypothesis.strategies import DrawFn
+
+    from pipeline_processing.deployment import Pool
+
+LANES = ("live", "slow")
+START: Final = 105.0
+"""From a message to a pod that works: KEDA's look (15 s), counts that lag (60 s), the pod's start (30 s)."""
+EDGE = st.sampled_from([0, 0, 0, 1, 7, 30])
+"""How far from a rule's line, mostly on it."""
+
+
+@st.composite
+def pools(draw: DrawFn, lane: str) -> dict[str, Any]:
+    heartbeat = draw(st.sampled_from([5, 20, 60]))
+    kind = draw(st.sampled_from(["deployment", "deployment", "job", "fixed"]))
+    longest = draw(st.integers(1, 300))
+    drain = longest + draw(EDGE)
+    grace = drain + 1 + draw(EDGE)
+    pre_stop = draw(st.sampled_from([0, 0, 15]))
+    most = draw(st.integers(1, 5))
+    concurrency, queue_length = draw(st.integers(1, 4)), draw(st.integers(1, 20))
+    base = draw(st.sampled_from([1, 5, 30]))
+    return {
+        "name": lane,
+        "lane": lane,
+        "concurrency": concurrency,
+        "typicalItem": f"{max(1, longest * draw(st.integers(1, 10)) // 10)}s",
+        "longestItem": f"{longest}s",
+        "terminationGracePeriodSeconds": grace + pre_stop,
+        "preStopSeconds": pre_stop,
+        "settings": {
+            "PIPELINE_BACKOFF_BASE": f"{base}s",
+            "PIPELINE_BACKOFF_CAP": f"{base * draw(st.sampled_from([1, 4]))}s",
+            "PIPELINE_DATABASE_CONNECTIONS": str(draw(st.integers(1, 3))),
+            "PIPELINE_DRAIN": f"{drain}s",
+            "PIPELINE_GRACE": f"{grace}s",
+            "PIPELINE_HEARTBEAT": f"{heartbeat}s",
+            "PIPELINE_LEASE": f"{3 * heartbeat + draw(EDGE)}s",
+            "PIPELINE_MAX_ATTEMPTS": str(draw(st.integers(1, 5))),
+            "PIPELINE_RECEIVE_WAIT": f"{draw(st.sampled_from([0, 10, 20]))}s",
+        },
+        "scaling": {
+            "kind": kind,
+            "min": draw(st.integers(1 if kind == "fixed" else 0, most)),
+            "max": most,
+            "queueLength": queue_length,
+            "cooldownPeriod": draw(st.sampled_from([0, 300])),
+            "scaleOnInFlight": draw(st.booleans()),
+            "scaleDown": {"percent": draw(st.sampled_from([10, 100])), "stabilizationWindowSeconds": draw(EDGE)},
+            "job": {"activeDeadlineSeconds": ceil(queue_length / concurrency) * longest + 300 + draw(EDGE)},
+        },
+    }
+
+
+@st.composite
+def deployments(draw: DrawFn) -> Deployment:
+    """Return one that the rules accept, every number on its rule's line or a little inside."""
+    lanes = LANES[: draw(st.integers(1, 2))]
+    document: dict[str, Any] = {
+        "lanes": {
+            lane: {"queueUrl": f"https://sqs/{lane}", "largestBacklog": draw(st.integers(1, 30)), "retention": "14d"}
+            for lane in lanes
+        },
+        "pools": [draw(pools(lane)) for lane in lanes],
+        "limits": {"postgresReserved": 1},
+    }
+    roomy = parse(document)
+    for name, lane in document["lanes"].items():
+        (pool,) = roomy.pools_of(name)
+        lane["retention"] = f"{ceil(time_needed(roomy, pool)) + draw(EDGE)}s"
+        lane["maxReceiveCount"] = pool.effective.max_attempts + SPARE_RECEIVES + draw(st.integers(0, 1))
+    burst = sum(pool.slots for pool in roomy.pools) * roomy.limits.s3_writes_per_item / WINDOW
+    document["limits"]["s3WritesPerSecond"] = ceil(max(writes_per_second(roomy), burst)) + draw(EDGE)
+    most = sum(pods_at_once(pool) * pool.effective.database_connections for pool in roomy.pools)
+    document["limits"]["postgresConnections"] = max(most, connections(roomy)) + 1 + draw(EDGE)
+    deployment = parse(document)
+    assert [] == [finding.message for finding in prove(deployment) if finding.severity == "unsafe"]
+    return deployment
+
+
+def pods_at_once(pool: Pool) -> int:
+    """Return how many pods hold connections at once: old ones drain while new ones work already.
+
+    Of jobs KEDA starts up to the maximum *beside* the minimum (`tests.simulation.scaling.new_jobs`).
+    """
+    scaling = pool.scaling
+    return scaling.min + scaling.max if scaling.kind == "job" else 2 * scaling.most
+
+
+def time_needed(deployment: Deployment, pool: Pool) -> float:
+    """Return the seconds that a lane's last item may need, from the send of its largest backlog."""
+    settings, scaling = pool.effective, pool.scaling
+    typical, longest = pool.typical_item.total_seconds(), pool.longest_item.total_seconds()
+    backlog = deployment.lanes[pool.lane].largest_backlog
+    share = scaling.queue_length
+    if scaling.kind == "job":  # pods of one share each, one after the other
+        places = min(pool.concurrency, share)
+        rounds = ceil(backlog / (share * scaling.max))
+        took = rounds * (START + share * typical / places + longest)
+    else:  # as the backlog shrinks below a share a pod, so do the pods
+        tail = share * typical / pool.concurrency * (1 + log(scaling.most))
+        took = backlog * typical / pool.slots + tail
+    deaths = SPARE_RECEIVES * (longest + settings.lease.total_seconds() + START)
+    attempts = settings.max_attempts * (longest + settings.backoff_cap.total_seconds())
+    return 2 * START + took + attempts + deaths
+
+
+@st.composite
+def worlds(draw: DrawFn, deployment: Deployment, *, calm: bool = False) -> World:
+    """Return one that keeps the bounds: durations, backlogs, fewer failures than attempts, deaths within the spare.
+
+    A ``calm`` one has one rollout and no evictions, and no more work than largestBacklog x typicalItem.
+    """
+    items = [item for name in deployment.lanes for item in draw(_items(deployment, name, calm=calm))]
+    moments = st.lists(st.integers(0, 900).map(float), max_size=4)
+    return World(
+        items,
+        seed=draw(st.integers(0, 3)),
+        start=draw(st.sampled_from([5.0, 30.0])),
+        crashes=draw(moments),
+        evictions=[] if calm else draw(moments),
+        rollouts=draw(moments)[: 1 if calm else None],
+        lag=draw(st.sampled_from([0.0, 60.0])),
+        needs_database=calm,
+    )
+
+
+@st.composite
+def _items(draw: DrawFn, deployment: Deployment, lane: str, *, calm: bool) -> Sequence[Item]:
+    (pool,) = deployment.pools_of(lane)
+    longest, typical = pool.longest_item.total_seconds(), pool.typical_item.total_seconds()
+    most = deployment.lanes[lane].largest_backlog
+    kinds = [Fate.FAILS, Fate.KILLS] if calm else [Fate.FAILS, Fate.KILLS, Fate.EVICTS]
+    fates = st.lists(st.sampled_from(kinds), max_size=10)
+    special = draw(st.lists(st.tuples(fates, st.sampled_from([0.1, 1.0])), max_size=min(most, 4)))
+    found = [
+        Item(seconds=longest * share, fates=_bounded(mishaps, pool.effective.max_attempts), lane=lane)
+        for mishaps, share in special
+    ]
+    if calm:
+        found = _affordable(found, most * typical)
+        spent = sum(map(_work, found))
+        most = min(most, len(found) + int((most * typical - spent) / typical))
+    count = draw(st.integers(min(most, max(1, len(found))), most))
+    return [*found, *[Item(seconds=typical, lane=lane)] * (count - len(found))]
+
+
+def _work(item: Item) -> float:
+    """Return the time that it keeps places for, all its starts together."""
+    return item.seconds * (1 + len(item.fates))
+
+
+def _affordable(items: Sequence[Item], budget: float) -> list[Item]:
+    kept: list[Item] = []
+    for item in items:
+        if sum(map(_work, kept)) + _work(item) <= budget:
+            kept.append(item)
+    return kept
+
+
+def _bounded(mishaps: Sequence[Fate], attempts: int) -> tuple[Fate, ...]:
+    """Return them without the failures that would exhaust the attempts; deaths are bounded by the world."""
+    kept: list[Fate] = []
+    for fate in mishaps:
+        if fate is not Fate.FAILS or kept.count(fate) < attempts - 1:
+            kept.append(fate)
+    return tuple(kept)
