@@ -44,6 +44,15 @@ def variables_are_settings(subject: Subject) -> Iterator[str]:
                 yield str(error)
 
 
+def pods_know_where_runs_are_recorded(subject: Subject) -> Iterator[str]:
+    """No command but the migration's does anything without the control bucket."""
+    for pods in subject.objects.pods():
+        for container in pods.containers:
+            needs_it = (container.get("args") or [""])[0] != "migrate"
+            if needs_it and not subject.environment(container).get("PIPELINE_CONTROL_BUCKET"):
+                yield f"{pods.owner}, {container['name']}: has no PIPELINE_CONTROL_BUCKET"
+
+
 def arguments_name_variables_that_are_there(subject: Subject) -> Iterator[str]:
     """The kubelet leaves `$(NAME)` as it stands where there is no such variable."""
     for pods in subject.objects.pods():
@@ -114,6 +123,7 @@ def deployments_are_the_same_everywhere(subject: Subject) -> Iterator[str]:
 
 CHECKS = (
     variables_are_settings,
+    pods_know_where_runs_are_recorded,
     arguments_name_variables_that_are_there,
     the_deployment_is_proven_safe,
     deployments_are_the_same_everywhere,
