@@ -172,6 +172,14 @@ def test_a_job_ends_by_itself_after_the_messages_that_it_was_started_for(varied:
     assert [] == made.of("PodDisruptionBudget")
 
 
+def test_a_pools_annotations_win_over_the_charts(varied: Varied) -> None:
+    own = {"karpenter.sh/do-not-disrupt": "false", "team": "a"}
+    job = {"name": "hours", "lane": "live", "scaling": {"kind": "job"}, "podAnnotations": own}
+    found = pod_annotations(only(varied.objects({"pools": [job]}), "ScaledJob"))
+    assert own.items() <= found.items()
+    assert "false" == found["cluster-autoscaler.kubernetes.io/safe-to-evict"]
+
+
 def test_a_fixed_pool_needs_no_keda(varied: Varied) -> None:
     made = varied.objects(of="no-keda")
     assert [] == made.of("ScaledObject", "ScaledJob", "TriggerAuthentication")

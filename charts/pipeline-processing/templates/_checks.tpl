@@ -16,6 +16,11 @@
 {{- $_ := set $taken "PIPELINE_TOKEN_KEY" "is a secret: put it into a Secret and name that in secrets" -}}
 {{- $_ := set $taken "AWS_ACCESS_KEY_ID" "is a secret: put it into a Secret and name that in secrets" -}}
 {{- $_ := set $taken "AWS_SECRET_ACCESS_KEY" "is a secret: put it into a Secret and name that in secrets" -}}
+{{- $_ := set $taken "AWS_DEFAULT_REGION" "is the chart's: set aws.region" -}}
+{{- $_ := set $taken "AWS_ENDPOINT_URL" "is the chart's: set aws.endpointUrl" -}}
+{{- range list "JOB_NAME" "JOB_UID" "QUEUE_URL" -}}
+{{- $_ := set $taken . "is the chart's: leave it out" -}}
+{{- end -}}
 {{- $_ := set $taken "PIPELINE_CONTRACTS_DIR" "is the chart's: set contracts.configMap" -}}
 {{- $_ := set $taken "PIPELINE_DEPLOYMENT" "is the chart's: leave it out" -}}
 {{- $_ := set $taken "PIPELINE_POOL" "is the chart's: leave it out" -}}
@@ -104,18 +109,24 @@
 
 {{- define "pipeline-processing.identityFaults" -}}
 {{- $identity := .Values.identity -}}
+{{- $made := list -}}
 {{- range $role := list "controller" "worker" "operator" -}}
 {{- $own := index $identity $role -}}
+{{- $account := include "pipeline-processing.serviceAccount" (dict "root" $ "role" $role) -}}
+{{- if and $own.create (has $account $made) }}
+- identity.{{ $role }}.serviceAccount is made twice ({{ $account }}): give each role one of its own, or set create to false
+{{- end -}}
+{{- if $own.create -}}{{- $made = append $made $account -}}{{- end -}}
 {{- if and (eq $identity.kind "irsa") $own.create (not $own.roleArn) }}
 - identity.{{ $role }}.roleArn is empty: set the role of docs/aws.md, or create to false where the ServiceAccount exists, or identity.kind to podIdentity or none
 {{- end -}}
 {{- if and (not $own.create) (not $own.serviceAccount) }}
 - identity.{{ $role }}.create is false: name the existing ServiceAccount in identity.{{ $role }}.serviceAccount
 {{- end -}}
-{{- include "pipeline-processing.nameFaults" (dict "what" (printf "identity.%s" $role) "name" (include "pipeline-processing.serviceAccount" (dict "root" $ "role" $role)) "limit" 63 "kind" "ServiceAccount") -}}
+{{- include "pipeline-processing.nameFaults" (dict "what" (printf "identity.%s" $role) "name" $account "limit" 63 "kind" "ServiceAccount") -}}
 {{- end -}}
-{{- if and (eq $identity.kind "none") (not .Values.secrets) }}
-- identity.kind is none, and no Secret holds AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: name it in secrets
+{{- if and (eq $identity.kind "none") (not .Values.secrets) (include "pipeline-processing.autoscales" .) }}
+- identity.kind is none, and KEDA has no keys to count messages with: name the Secret that holds them in secrets, or set scaling.kind to fixed
 {{- end -}}
 {{- if and (eq $identity.keda.owner "workload") (ne $identity.kind "irsa") }}
 - identity.keda.owner is workload, which KEDA reads from the annotation that only irsa sets: set identity.keda.roleArn, or owner to keda
@@ -123,6 +134,11 @@
 {{- end -}}
 
 {{- define "pipeline-processing.togetherFaults" -}}
+{{- range $label, $_ := .Values.commonLabels -}}
+{{- if regexMatch "^(app\\.kubernetes\\.io|helm\\.sh|pipeline-processing)/" $label }}
+- commonLabels.{{ $label }} is the chart's own: leave it out
+{{- end -}}
+{{- end -}}
 {{- if and .Values.migrations.enabled (not .Values.secrets) }}
 - migrations.enabled, but no Secret holds PIPELINE_DATABASE_URL: name it in secrets
 {{- end -}}

@@ -20,6 +20,17 @@ pipeline-processing/pool: {{ .pool.name }}
 {{- mergeOverwrite $own .pool.settings | toJson -}}
 {{- end -}}
 
+{{/* Settings that change roll the pods. The deployment's ConfigMap does not: another pool's values would drain this one. */}}
+{{- define "pipeline-processing.workerAnnotations" -}}
+{{- $own := dict "checksum/settings" (include "pipeline-processing.settings" .root | sha256sum) -}}
+{{- if eq .pool.scaling.kind "job" -}}
+{{- /* An hour's work is not moved to save a node. */ -}}
+{{- $_ := set $own "cluster-autoscaler.kubernetes.io/safe-to-evict" "false" -}}
+{{- $_ := set $own "karpenter.sh/do-not-disrupt" "true" -}}
+{{- end -}}
+{{- mergeOverwrite $own .pool.podAnnotations | toYaml -}}
+{{- end -}}
+
 {{- define "pipeline-processing.workerPod" -}}
 metadata:
   labels:
@@ -27,16 +38,7 @@ metadata:
     {{- include "pipeline-processing.poolLabels" . | nindent 4 }}
     pipeline-processing/lane: {{ .pool.lane }}
   annotations:
-    # Not of the deployment's ConfigMap: another pool's values would drain this one. It is read at each start.
-    checksum/settings: {{ include "pipeline-processing.settings" .root | sha256sum }}
-    {{- if eq .pool.scaling.kind "job" }}
-    # An hour's work is not moved to save a node.
-    cluster-autoscaler.kubernetes.io/safe-to-evict: "false"
-    karpenter.sh/do-not-disrupt: "true"
-    {{- end }}
-    {{- with .pool.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- include "pipeline-processing.workerAnnotations" . | nindent 4 }}
 spec:
   {{- include "pipeline-processing.podHead" (dict "root" .root "role" "worker" "own" .pool) | nindent 2 }}
   terminationGracePeriodSeconds: {{ .pool.terminationGracePeriodSeconds | int }}
