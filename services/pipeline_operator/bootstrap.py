@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError
 from etl_core.health import HealthServer
-from etl_core.lifecycle import StopSignals
+from etl_core.lifecycle import StopSignals, leaving_within
 from etl_core.settings import load, parse_duration
 from pipeline_operator.measures import registry_of
 from pipeline_operator.monitor import Monitor, Watch
@@ -30,17 +30,32 @@ if TYPE_CHECKING:
 
 LIST_LIMIT: Final = 10_000
 INTERVAL: Final = timedelta(seconds=60)
+LEAVE_WITHIN: Final = 2.0
+"""Seconds that the last steps of a monitor may take."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one dlq command; return an exit code."""
     options = _parser().parse_args(argv)
+    if options.command == "monitor" and not options.once:
+        return guarded(lambda: _run_loop(options))
     return guarded(lambda: asyncio.run(_open_and_run(options)))
 
 
 async def run(argv: Sequence[str], services: ServiceHandler) -> int:
     """Run one dlq command with parts that are there already; return an exit code."""
     return await _run(_parser().parse_args(argv), services)
+
+
+def _run_loop(options: argparse.Namespace) -> int:
+    """Run what prints nothing; a thread that still looks a name up, as in an outage, does not hold the exit up."""
+    runner, code = asyncio.Runner(), FAILED
+    try:
+        code = runner.run(_open_and_run(options))
+    finally:
+        with leaving_within(LEAVE_WITHIN, code):
+            runner.close()
+    return code
 
 
 async def _open_and_run(options: argparse.Namespace) -> int:

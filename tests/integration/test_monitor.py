@@ -18,7 +18,7 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from etl_core.testing.faults import FaultProxy
+from etl_core.testing.faults import FaultProxy, Rule, Silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -166,6 +166,17 @@ def test_a_monitor_outlives_an_outage_with_its_last_numbers(
             wire.call("come_back")
             monitor.until(lambda found: found[refreshed] > samples[refreshed], "a fresh look")
             assert monitor.popen.poll() is None
+
+
+def test_a_monitor_whose_queue_does_not_answer_ends_with_0_all_the_same(
+    local_stack: LocalStack, environment: dict[str, str]
+) -> None:
+    with FaultProxy.in_thread(local_stack.endpoint_url) as wire:
+        hangs = wire.add(Rule(Silence(), times=None))
+        with running({**environment, "AWS_ENDPOINT_URL": wire.url}, "--interval", "1s") as monitor:
+            monitor.until(lambda _: hangs.hits > 0, "a look that hangs")
+            monitor.popen.send_signal(signal.SIGTERM)
+            assert 0 == monitor.popen.wait(PATIENCE)
 
 
 def test_a_queue_that_is_not_there_is_told_with_exit_code_2(environment: dict[str, str]) -> None:
