@@ -46,7 +46,7 @@ _HELP: Final[Mapping[str, Mapping[str, str]]] = {
     "The fleet": {
         "controller": "plan, scatter, wait, gather, publish; each of them alone too",
         "worker": "work on a lane's queue until told to stop",
-        "dlq": "list, show and redrive dead letters",
+        "dlq": "list, show and redrive dead letters; watch the lanes for alerts",
         "manifest": "print a run as a Kubernetes Job or CronJob, checked: manifest JOB -- ARGS",
     },
     "This machine": {
