@@ -186,6 +186,10 @@ SCHEDULE = {"name": "a", "job": "get_s3_files", "cron": "@daily"}
             "pool live: a fixed pool has scaling.min pods, which is 0: set it to 1 or more",
         ),
         (
+            {"pools": [{**POOL, "scaling": {"kind": "job", "min": 1}}]},
+            "KEDA would start scaling.min (1) of them again and again: set it to 0",
+        ),
+        (
             {"pools": [{**POOL, "name": "a-name-too-long-now"}]},
             "its ScaledObject would be called pipeline-pipeline-processing-worker-a-name-too-long-now, 55 characters",
         ),

@@ -162,6 +162,12 @@ def test_a_lane_that_only_the_values_know_plugs_in(varied: Varied) -> None:
     assert url == Settings.model_validate({"queues": settings["data"]["PIPELINE_QUEUES"]}).lanes["night-shift"]
 
 
+def test_the_fallback_is_no_more_than_the_most_pods(varied: Varied) -> None:
+    made = varied.objects({"poolDefaults": {"scaling": {"max": 1, "fallback": {"replicas": 2}}}})
+    fallback = only(made, "ScaledObject")["spec"]["fallback"]
+    assert {"failureThreshold": 3, "replicas": 1, "behavior": "currentReplicasIfHigher"} == fallback
+
+
 def test_a_job_ends_by_itself_after_the_messages_that_it_was_started_for(varied: Varied) -> None:
     made = varied.objects(
         {"pools": [{"name": "hours", "lane": "live", "concurrency": 2, "scaling": {"kind": "job", "queueLength": 4}}]}

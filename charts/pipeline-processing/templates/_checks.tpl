@@ -72,6 +72,9 @@
 {{- if and (eq .kind "fixed") (lt (int .min) 1) }}
 - {{ $what }}: a fixed pool has scaling.min pods, which is {{ int .min }}: set it to 1 or more
 {{- end -}}
+{{- if and (eq .kind "job") (gt (int .min) 0) }}
+- {{ $what }}: jobs end when there is nothing to do, and KEDA would start scaling.min ({{ int .min }}) of them again and again: set it to 0
+{{- end -}}
 {{- if and (ne .kind "fixed") (gt (int .min) (int .max)) }}
 - {{ $what }}: scaling.min ({{ int .min }}) is more than scaling.max ({{ int .max }}): raise max, or lower min
 {{- end -}}
