@@ -75,7 +75,7 @@ def tour(
 
 
 def _files(fleet: Fleet) -> Run:
-    """Copy files, with an item that is poison and one that the queue itself moves; then mend both."""
+    """Copy files, with one that goes, an item that is poison and one that the queue itself moves; then mend them."""
     source = fleet.bucket("source")
     upload(fleet.s3, source.name)
     fleet.world = World(source.name, fleet.world.database_url)
@@ -85,6 +85,8 @@ def _files(fleet: Fleet) -> Run:
     run = fleet.run("files")
     run.start("--no-wait").ends()
     _move_one(fleet)
+    gone = {"Bucket": source.name, "Key": "30/plain.txt"}
+    marker = fleet.s3.delete_object(**gone)["VersionId"]
     fleet.worker_wire.add(acting(Delay(timedelta(seconds=2)), COPY, times=1))  # longer than a heartbeat
     worker = fleet.worker()
     fleet.await_empty_queue()
@@ -95,8 +97,9 @@ def _files(fleet: Fleet) -> Run:
     _history_starts(fleet, "")
     fleet.start("dlq", "redrive", "--all", "--yes").ends()
     fleet.await_empty_queue()
-    run.gather().ends()
+    run.gather().ends(3)
     worker.stop()
+    fleet.s3.delete_object(**gone, VersionId=marker)
     run.beside("inline").inline("--destination-prefix", "nested").ends()
     return run
 
