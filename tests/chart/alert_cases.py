@@ -345,4 +345,24 @@ CASES = (
         waits("0+800x30 25000+1000x30", "0+1000x61", "0+1000x61"),
         "58m",
     ),
+    Case(
+        "PipelineScheduleMissed",
+        "two hours after its time nothing was started",
+        {f'kube_cronjob_next_schedule_time{{namespace="fleet",cronjob="{PREFIX}-attachments"}}': "3600x240"},
+        "195m",
+        f"Schedule {PREFIX}-attachments should have started a run 2h 15m 0s ago.",
+        {"namespace": "fleet", "cronjob": f"{PREFIX}-attachments"},
+    ),
+    Case(
+        "PipelineScheduleMissed",
+        "it started, and the next time is tomorrow",
+        {f'kube_cronjob_next_schedule_time{{namespace="fleet",cronjob="{PREFIX}-attachments"}}': "3600x59 90000x200"},
+        "195m",
+    ),
+    Case(
+        "PipelineScheduleMissed",
+        "two hours and five minutes",
+        {f'kube_cronjob_next_schedule_time{{namespace="fleet",cronjob="{PREFIX}-attachments"}}': "3600x240"},
+        "185m",
+    ),
 )
