@@ -11,7 +11,9 @@ from tests.simulation.world import Fate, Item, World
 
 from pipeline_processing.deployment import Deployment, parse
 from pipeline_processing.safety import SPARE_RECEIVES, prove
+from pipeline_processing.safety.lanes import draining, retrying
 from pipeline_processing.safety.scaling import connections, writes_per_second
+from pipeline_processing.safety.workers import job_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +67,7 @@ def pools(draw: DrawFn, lane: str) -> dict[str, Any]:
             "cooldownPeriod": draw(st.sampled_from([0, 300])),
             "scaleOnInFlight": draw(st.booleans()),
             "scaleDown": {"percent": draw(st.sampled_from([10, 100])), "stabilizationWindowSeconds": draw(EDGE)},
-            "job": {"activeDeadlineSeconds": ceil(queue_length / concurrency) * longest + 300 + draw(EDGE)},
+            "job": {"activeDeadlineSeconds": 86_400},
         },
     }
 
@@ -86,6 +88,9 @@ def deployments(draw: DrawFn) -> Deployment:
     for name, lane in document["lanes"].items():
         (pool,) = roomy.pools_of(name)
         lane["retention"] = f"{ceil(time_needed(roomy, pool)) + draw(EDGE)}s"
+        document["pools"][lanes.index(name)]["scaling"]["job"]["activeDeadlineSeconds"] = ceil(
+            job_time(pool).total_seconds()
+        ) + draw(EDGE)
         lane["maxReceiveCount"] = pool.effective.max_attempts + SPARE_RECEIVES + draw(st.integers(0, 1))
     burst = sum(pool.slots for pool in roomy.pools) * roomy.limits.s3_writes_per_item / WINDOW
     document["limits"]["s3WritesPerSecond"] = ceil(max(writes_per_second(roomy), burst)) + draw(EDGE)
@@ -120,7 +125,9 @@ def time_needed(deployment: Deployment, pool: Pool) -> float:
         took = backlog * typical / pool.slots + tail
     deaths = SPARE_RECEIVES * (longest + settings.lease.total_seconds() + START)
     attempts = settings.max_attempts * (longest + settings.backoff_cap.total_seconds())
-    return 2 * START + took + attempts + deaths
+    as_ruled = draining(deployment, pool.lane)
+    assert as_ruled is not None
+    return max(2 * START + took + attempts + deaths, (as_ruled + retrying(pool)).total_seconds())
 
 
 @st.composite

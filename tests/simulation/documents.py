@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Change = tuple[str, str, object]
 
-POOL, LANE, LIMITS = "pool p", "lane live", "limits"
+POOL, LANE, SCHEDULE, LIMITS = "pool p", "lane live", "schedule s", "limits"
 
 SMALL: Final[dict[str, Any]] = {
     "settings": {
@@ -36,6 +36,11 @@ SMALL: Final[dict[str, Any]] = {
     ],
 }
 """Safe: two pods of one place, and a queue that forgets after an hour, so that a world is soon over."""
+MODELS: Final[dict[str, dict[str, Any]]] = {
+    "pool": SMALL["pools"][0],
+    "schedule": {"job": "get_s3_files", "cron": "0 2 * * *"},
+}
+"""What a pool or schedule is that a change adds."""
 
 
 def deployment(*changes: Change) -> Deployment:
@@ -55,15 +60,15 @@ def document(changes: Iterable[Change]) -> dict[str, Any]:
 
 
 def _part(whole: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return the part that ``where`` names; a pool or lane that is not there yet is added."""
+    """Return the part that ``where`` names; a pool, lane or schedule that is not there yet is added."""
     kind, _, name = where.partition(" ")
     if kind == "lane":
         lane: dict[str, Any] = whole["lanes"].setdefault(name, {"queueUrl": f"https://sqs/{name}"})
         return lane
-    if kind == "pool":
-        pools: list[dict[str, Any]] = whole["pools"]
-        if name not in [pool["name"] for pool in pools]:
-            pools.append({**deepcopy(SMALL["pools"][0]), "name": name})
-        return next(pool for pool in pools if pool["name"] == name)
+    if kind in MODELS:
+        parts: list[dict[str, Any]] = whole.setdefault(f"{kind}s", [])
+        if name not in [part["name"] for part in parts]:
+            parts.append({**deepcopy(MODELS[kind]), "name": name})
+        return next(part for part in parts if part["name"] == name)
     limits: dict[str, Any] = whole.setdefault(kind, {})
     return limits

@@ -37,6 +37,7 @@ class Life:
         "deaths",
         "done_at",
         "failures",
+        "has_dossier",
         "is_settled",
         "item",
         "letters",
@@ -59,7 +60,7 @@ class Life:
         self.working = self.overlaps = 0
         """``overlaps``: starts while another worker was at it."""
         self.messages = self.letters = 0
-        self.buried = self.blind = self.is_settled = False
+        self.buried = self.blind = self.has_dossier = self.is_settled = False
 
     @property
     def state(self) -> State:

@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tests.simulation.agenda import Agenda
+from tests.simulation.controller import Controller
 from tests.simulation.fair import FairQueue
 from tests.simulation.fleet import Fleet, scaler_of
 from tests.simulation.lives import Life, State
@@ -73,6 +74,7 @@ class _Simulation:
     agenda: Agenda = field(default_factory=Agenda)
     lives: list[Life] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    controllers: list[Controller] = field(default_factory=list)
     done: int = 0
     dead: int = 0
     unsettled: int = 0
@@ -179,6 +181,7 @@ class _Simulation:
             item = next(rest, None)
             if item is None:
                 self._forget()
+                self._watch_over()
                 return
         self.agenda.at(item.at, self._arrive, rest, item)
 
@@ -189,6 +192,28 @@ class _Simulation:
         if self.unsettled:
             wait = min(station.queue.retention for station in self.stations.values())
             self.agenda.at(self.agenda.now + wait, self._forget)
+
+    def _watch_over(self) -> None:
+        """Start a controller for each lane, by the settings of its schedule."""
+        for one in self.deployment.schedules if self.world.is_watched else ():
+            controller = Controller(
+                agenda=self.agenda,
+                chance=self.chance,
+                queue=self.stations[one.lane].queue,
+                lives=[life for life in self.lives if life.item.lane == one.lane],
+                send=self._send_again,
+                stall_after=one.effective.stall_after,
+                poll=one.effective.poll.total_seconds(),
+                lag=self.world.lag,
+            )
+            self.controllers.append(controller)
+            controller.look()
+
+    def _send_again(self, life: Life) -> None:
+        if life.is_settled:
+            life.is_settled = False
+            self.unsettled += 1
+        self._send(life, is_resumed=True)
 
     def _send(self, life: Life, *, doubles: int = 0, is_resumed: bool = False) -> None:
         life.messages += 1
@@ -205,7 +230,7 @@ class _Simulation:
             fleet.roll_out()
 
     def _is_over(self) -> bool:
-        return not (self.unsettled or self.world.runs_on)
+        return not (self.unsettled or self.world.runs_on or any(one.is_waiting for one in self.controllers))
 
     # What is told of it
 

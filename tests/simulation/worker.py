@@ -278,7 +278,7 @@ class Pod:
             self._around.queue.extend(message, receipt, after)
 
     def _bury(self, life: Life) -> None:
-        life.buried = True
+        life.buried = life.has_dossier = True
         if self._around.dead_letters is not None:
             life.letters += 1
             self._around.dead_letters.send(life)

@@ -72,8 +72,8 @@ class World:
     """How old the counts that SQS tells may be."""
     needs_database: bool = True
     """Each attempt needs its pod's connections to Postgres."""
-    watched: bool = False
-    """A controller waits for the items and sends again what got lost (PIPELINE_STALL_AFTER)."""
+    is_watched: bool = False
+    """The items of each schedule's lane are one run, whose controller waits for them and sends again what got lost."""
     sampled_every: float | None = None
     """Seconds between two samples of the time series; None: none are taken."""
 
