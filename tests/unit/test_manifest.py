@@ -243,6 +243,12 @@ def test_a_pod_that_replaces_another_has_its_run_and_another_job_of_that_name_ha
     assert first != started(document, job_name="get-s3-files", uid=UID[::-1])
 
 
+def test_a_long_time_to_wait_is_a_duration_to_the_controller(printed: Printed) -> None:
+    document = printed(*JOB, "--deadline", "30d", "--timeout", "29d", *AGENCY)
+    options = controller._parse(started(document, job_name="one", uid=UID)[1:])
+    assert 29 == options.timeout.days
+
+
 def test_the_longest_name_still_makes_an_id_of_a_run() -> None:
     run_id = expanded(workload.RUN_ID, {"JOB_NAME": "n" * workload.NAME_LIMIT, "JOB_UID": UID})
     assert RUN_ID.fullmatch(run_id)
@@ -339,7 +345,10 @@ def test_an_argument_can_not_break_out_of_the_comment_above(capsys: pytest.Captu
         ([*JOB, "--mode", "inline", "--lane", "live", *AGENCY], "--lane: a run within one process has no queue"),
         ([*JOB, "--deadline", "0s", *AGENCY], "is less than a second"),
         ([*JOB, "--deadline", "soon", *AGENCY], "'soon' is not a duration"),
+        ([*JOB, "--keep", "99999d", *AGENCY], "or more than 10 years"),
+        ([*JOB, "--keep", "9999999999d", *AGENCY], "argument --keep"),
         ([*JOB, "--retries", "-1", *AGENCY], "not a number from 0"),
+        ([*JOB, "--retries", "1001", *AGENCY], "not a number from 0 to 1000"),
         ([*JOB, "--memory", "512MB", *AGENCY], "--memory: '512MB' is no quantity"),
         ([*JOB, "--memory", "2Gi", *AGENCY], "1Gi is less than the 2Gi that --memory asks for"),
         ([*JOB, "--cpu", "0", *AGENCY], "--cpu: '0' is no quantity"),

@@ -48,6 +48,8 @@ RESOURCES: Final = {
 }
 """What the chart gives a schedule's pod, and a worker's."""
 
+_LONGEST: Final = timedelta(days=3650)
+_MOST_RETRIES: Final = 1000
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -118,7 +120,7 @@ def _command(job: str, options: argparse.Namespace) -> list[str]:
         "--mode": "inline" if options.mode == "inline" else None,
         "--lane": options.lane,
         "--tolerate-failures": options.tolerate_failures,
-        "--timeout": None if options.timeout is None else f"{options.timeout.total_seconds():g}s",
+        "--timeout": None if options.timeout is None else f"{options.timeout.total_seconds():.0f}s",
     }
     return [
         "controller",
@@ -229,16 +231,16 @@ def _add_pod(pod: argparse._ArgumentGroup) -> None:
 def _duration(text: str) -> timedelta:
     try:
         value = parse_duration(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    if not isinstance(value, timedelta) or value < timedelta(seconds=1):
-        raise argparse.ArgumentTypeError(f"{text!r} is less than a second")
+    if not isinstance(value, timedelta) or not timedelta(seconds=1) <= value <= _LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is less than a second, or more than 10 years")
     return value
 
 
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
+    if not text.isascii() or not text.isdecimal() or int(text) > _MOST_RETRIES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {_MOST_RETRIES}")
     return int(text)
 
 

@@ -137,7 +137,7 @@ def _parser() -> Parser:
 def _wait(text: str) -> timedelta:
     try:
         value = parse_duration(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     if not isinstance(value, timedelta):
         raise argparse.ArgumentTypeError(f"{text!r} is no time to wait")
