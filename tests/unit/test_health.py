@@ -83,8 +83,8 @@ async def test_a_loop_that_does_not_turn_is_unhealthy_but_still_measured(
 async def test_a_taken_port_is_a_clear_error(patient: Patient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=str(port)):
-            async with HealthServer(patient, CollectorRegistry(), host="127.0.0.1", port=port):
+        with pytest.raises(ConfigError, match=f"^HEALTH_PORT: .*{port}"):
+            async with HealthServer(patient, CollectorRegistry(), host="127.0.0.1", port=port, variable="HEALTH_PORT"):
                 pass
 
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from etl_core.errors import AccessDenied, ConfigError, EtlError, Unreachable
 from etl_core.queue import Delivery, Depth, Message
@@ -219,6 +221,52 @@ async def test_a_letter_that_is_gone_is_forgotten_once_all_were_read(world: Worl
 
     await world.watch.refresh()
     assert (0.0, 14 * 24.0) == world.ages()
+
+
+@given(
+    steps=st.lists(
+        st.sampled_from(["bury", "bury", "hold", "give back", "redrive", "wait a minute", "wait two hours", "look"]),
+        max_size=40,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_happened_no_letter_that_can_be_read_is_older_than_what_is_told(steps: list[str]) -> None:
+    async def live() -> None:
+        world, held = World(), []
+        for step in [*steps, "look"]:
+            match step:
+                case "bury":
+                    await world.bury(1)
+                case "hold":
+                    held += await world.dlq.receive(limit=1, wait=timedelta(0), lease=10 * HOUR)
+                case "give back":
+                    await world.dlq.extend([letter.receipt for letter in held], timedelta(0))
+                    held.clear()
+                case "redrive":
+                    gone = await world.dlq.receive(limit=2, wait=timedelta(0), lease=MINUTE)
+                    await world.dlq.delete([letter.receipt for letter in gone])
+                case "wait a minute":
+                    await world.clock.advance(MINUTE)
+                case "wait two hours":
+                    await world.clock.advance(2 * HOUR)
+                case "look":
+                    await world.clock.advance(SECOND)
+                    await told_the_truth(world)
+
+    asyncio.run(live())
+
+
+async def told_the_truth(world: World) -> None:
+    await world.dlq.depth()  # what is due to be visible again is, from here on
+    visible = [letter.sent_at for letter in world.dlq._visible if letter.message_id in world.dlq._stored]
+    every = [letter.sent_at for letter in world.dlq._stored.values()]
+    await world.watch.refresh()
+    numbers = world.watch.numbers
+    assert numbers
+    assert (len(every), len(every) - len(visible)) == (numbers.dead_letters, numbers.unread)
+    assert not visible or (numbers.oldest is not None and numbers.oldest <= min(visible))
+    if not numbers.unread:
+        assert min(every, default=None) == numbers.oldest
 
 
 async def test_a_dead_letter_queue_that_buries_by_itself_is_counted_but_not_read() -> None:
