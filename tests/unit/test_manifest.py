@@ -109,8 +109,8 @@ def test_it_keeps_the_rules_of_the_charts_objects(argv: Sequence[str], printed: 
     document = printed(*argv, *AGENCY)
     namespace = document["metadata"].get("namespace", "fleet")
     subject = Subject(Objects((document,)), {}, namespace=namespace)
-    checks = (*names.CHECKS, *pods.CHECKS, *jobs.CHECKS, *product.CHECKS)
-    assert [] == findings(subject, checks)
+    own = (product.variables_are_settings, product.arguments_name_variables_that_are_there)
+    assert [] == findings(subject, (*names.CHECKS, *pods.CHECKS, *jobs.CHECKS, *own))
 
 
 @pytest.mark.parametrize("argv", [JOB, CRON, EVERYTHING], ids=["job", "cron", "everything"])
