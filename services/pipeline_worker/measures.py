@@ -31,7 +31,7 @@ ERRORS: Final = frozenset(
 class Measures:
     """The worker's metrics, in a registry of their own. ``processor`` takes only names that the worker knows.
 
-    Series whose labels are known beforehand stand at zero from the start: a rate misses the step from nothing to one.
+    Series that alerts count stand at zero from the start: a rate misses the step from nothing to one.
     """
 
     def __init__(self, processors: Iterable[str] = (), registry: CollectorRegistry | None = None) -> None:
