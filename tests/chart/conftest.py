@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,7 +28,7 @@ def _had(tool: Callable[[], Path]) -> Path:
 def chart() -> Chart:
     """The chart, with the Helms to render it."""
     for version in tools.HELMS:
-        _had(lambda version=version: tools.helm(version))
+        _had(partial(tools.helm, version))
     return Chart(CHART)
 
 

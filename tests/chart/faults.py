@@ -154,7 +154,7 @@ FAULTS = (
         "semantics",
         "is outside",
         _SCALED_OBJECT,
-        "replicas: {{ $scaling.fallback.replicas | int",
+        "replicas: {{ min (int $scaling.fallback.replicas) (int $scaling.max)",
         "replicas: {{ add 1 $scaling.max",
     ),
     Fault(

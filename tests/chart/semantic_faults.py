@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.chart.objects import job_spec
+from tests.chart.objects import Objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,22 +23,24 @@ class ObjectFault:
 
 
 def _pod(one: Object) -> Object:
-    template = one["spec"]["jobTargetRef"]["template"] if one["kind"] == "ScaledJob" else None
-    if one["kind"] == "CronJob":
-        template = one["spec"]["jobTemplate"]["spec"]["template"]
-    return dict(one["spec"]["template"] if template is None else template)["spec"]
+    (pods,) = Objects((one,)).pods()
+    found: Object = pods.template["spec"]
+    return found
 
 
 def _container(one: Object) -> Object:
-    return _pod(one)["containers"][0]
+    found: Object = _pod(one)["containers"][0]
+    return found
 
 
 def _trigger(one: Object) -> Object:
-    return one["spec"]["triggers"][0]
+    found: Object = one["spec"]["triggers"][0]
+    return found
 
 
 def _policy(one: Object) -> list[Object]:
-    return one["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    found: list[Object] = one["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    return found
 
 
 NAMES = (
@@ -323,7 +325,7 @@ PRODUCT = (
     ObjectFault("ScaledJob", lambda one: _pod(one).update(terminationGracePeriodSeconds=7200), "has a grace of 7200 s"),
     ObjectFault(
         "ScaledJob",
-        lambda one: job_spec(one)["template"]["spec"]["containers"][0]["args"].append("$(B)"),
+        lambda one: _container(one)["args"].append("$(B)"),
         "'$(B)' names a variable",
     ),
 )

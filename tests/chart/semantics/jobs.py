@@ -101,13 +101,12 @@ def _rule(rule: Object, names: list[str], spec: Object) -> Iterator[str]:
 def failures_are_read_by_our_exit_codes(subject: Subject) -> Iterator[str]:
     """The first rule that fits counts. Wrong usage stays wrong; what was killed or evicted is no failure of ours."""
     for one in subject.objects.of("CronJob"):
-        rules = ((job_spec(one) or {}).get("podFailurePolicy") or {}).get("rules") or ()
+        rules: list[Object] = ((job_spec(one) or {}).get("podFailurePolicy") or {}).get("rules") or []
         if _first(rules, _USAGE) != "FailJob":
             yield f"{title(one)}: exit code 2 (usage or configuration) is tried again"
         if _first(rules, _KILLED) != "Ignore":
             yield f"{title(one)}: exit code 137 (killed from outside) counts as a try"
-        disrupted = next((rule for rule in rules if _is_disruption(rule)), {})
-        if disrupted.get("action") != "Ignore":
+        if "Ignore" not in [rule.get("action") for rule in rules if _is_disruption(rule)][:1]:
             yield f"{title(one)}: an evicted pod counts as a try"
 
 
