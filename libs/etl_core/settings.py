@@ -34,7 +34,11 @@ def parse_duration(value: object) -> object:
         if not match:
             msg = f"{value!r} is not a duration such as 90s, 5m, 2h or 14d"
             raise ValueError(msg)
-        return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+        try:
+            return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+        except OverflowError:
+            msg = f"{value!r} is longer than any duration"
+            raise ValueError(msg) from None
     return value
 
 

@@ -88,6 +88,7 @@ def test_the_environment_of_whoever_reads_it_is_no_part_of_it(monkeypatch: pytes
         ({"pools": [{"name": "a", "lane": "live", "longestitem": "1m"}]}, "pools[a].longestitem"),
         ({"pools": [{"name": "a", "lane": "live", "longestitem": "1m"}]}, "did you mean longestItem?"),
         ({"pools": [{"name": "a", "lane": "live", "longestItem": "soon"}]}, "'soon' is not a duration"),
+        ({"pools": [{"name": "a", "lane": "live", "longestItem": "9999999999d"}]}, "longer than any duration"),
         ({"pools": [{"name": "a", "lane": "live", "scaling": {"kind": "daemon"}}]}, "pools[a].scaling.kind"),
         ({"pools": ["a"]}, "pools[0]"),
         (
@@ -97,6 +98,7 @@ def test_the_environment_of_whoever_reads_it_is_no_part_of_it(monkeypatch: pytes
         ({"settings": {"PIPELINE_LEASE": "x"}, "pools": [{"name": "a", "lane": "live"}]}, "PIPELINE_LEASE: 'x' is not"),
         ({"schedules": [{"name": "s", "job": "j", "cron": "@daily", "lane": "l"}]}, "schedule s: there is no lane 'l'"),
         ({"schedules": [{"name": "s", "cron": "@daily"}]}, "schedule s: give it a job, or a command"),
+        ({"schedules": [{"name": "s", "job": "j", "cron": "61 * * * *"}]}, "schedule s: "),
         ({"lanes": {"live": {"retention": "15d"}}}, "lanes.live.retention"),
         ({"limits": {"postgresConnections": -1}}, "limits.postgresConnections"),
     ],

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import difflib
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from etl_core.errors import ConfigError
+from etl_core.errors import ConfigError, check_all
 from etl_core.settings import Duration, unknown
+from pipeline_processing.deployment.cron import check_cron
 from pipeline_processing.settings import Settings
 
 if TYPE_CHECKING:
@@ -340,11 +342,11 @@ def _refuse_strays(deployment: Deployment, where: str) -> None:
         if bool(one.job) == bool(one.command):
             faults.append(f"schedule {one.name}: give it a job, or a command, one of both")
     parts: tuple[Pool | Schedule, ...] = (*deployment.pools, *deployment.schedules)
-    for part in parts:
-        try:
-            _ = part.effective
-        except ConfigError as error:
-            faults.append(str(error))
+    times = [partial(check_cron, one.cron, where=f"schedule {one.name}") for one in deployment.schedules]
+    try:
+        check_all(*times, *(partial(getattr, part, "effective") for part in parts))
+    except ConfigError as error:
+        faults.append(str(error))
     if faults:
         raise ConfigError("; ".join(faults), where=where, way_out="correct these values")
 
