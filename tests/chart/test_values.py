@@ -79,6 +79,14 @@ def test_the_readmes_links_lead_to_files() -> None:
     assert [] == [target for target in targets if not (CHART / target).exists()]
 
 
+def test_the_readmes_example_is_taken(varied: Varied) -> None:
+    page = (CHART / "README.md").read_text(encoding="utf-8")
+    (example,) = (block for block in re.findall(r"```\n(.*?)```", page, re.DOTALL) if block.startswith("lanes:"))
+    (values,) = parse(example)
+    made = varied.objects(values)
+    assert ["CronJob", "CronJob", "ScaledObject"] == sorted(one["kind"] for one in made.of("CronJob", "ScaledObject"))
+
+
 def test_the_schema_is_one_of_draft_7_and_knows_every_value() -> None:
     jsonschema.Draft7Validator.check_schema(SCHEMA)
     (values,) = parse(VALUES)

@@ -12,24 +12,33 @@
 {{- if not .Values.settings.PIPELINE_CONTROL_BUCKET }}
 - settings.PIPELINE_CONTROL_BUCKET is empty: name the bucket of run records (docs/aws.md)
 {{- end }}
-{{- $taken := dict "PIPELINE_DATABASE_URL" "is a secret: put it into a Secret and name that in secrets" -}}
-{{- $_ := set $taken "PIPELINE_TOKEN_KEY" "is a secret: put it into a Secret and name that in secrets" -}}
-{{- $_ := set $taken "AWS_ACCESS_KEY_ID" "is a secret: put it into a Secret and name that in secrets" -}}
-{{- $_ := set $taken "AWS_SECRET_ACCESS_KEY" "is a secret: put it into a Secret and name that in secrets" -}}
-{{- $_ := set $taken "AWS_DEFAULT_REGION" "is the chart's: set aws.region" -}}
-{{- $_ := set $taken "AWS_ENDPOINT_URL" "is the chart's: set aws.endpointUrl" -}}
-{{- range list "JOB_NAME" "JOB_UID" "QUEUE_URL" -}}
-{{- $_ := set $taken . "is the chart's: leave it out" -}}
-{{- end -}}
-{{- $_ := set $taken "PIPELINE_CONTRACTS_DIR" "is the chart's: set contracts.configMap" -}}
-{{- $_ := set $taken "PIPELINE_DEPLOYMENT" "is the chart's: leave it out" -}}
-{{- $_ := set $taken "PIPELINE_POOL" "is the chart's: leave it out" -}}
-{{- $_ := set $taken "PIPELINE_HEALTH_PORT" "is the chart's, and probes ask at 8080: leave it out" -}}
-{{- $_ := set $taken "PIPELINE_WORKER_CONCURRENCY" "is the pool's: set its concurrency" -}}
-{{- range list "PIPELINE_QUEUES" "PIPELINE_LIVE_QUEUE" "PIPELINE_BACKFILL_QUEUE" -}}
-{{- $_ := set $taken . "is the lanes': set lanes.LANE.queueUrl" -}}
-{{- end -}}
-{{- $places := dict "settings" .Values.settings "poolDefaults.settings" .Values.poolDefaults.settings "scheduleDefaults.settings" .Values.scheduleDefaults.settings -}}
+{{- $secret := "is a secret: put it into a Secret and name that in secrets" -}}
+{{- $lanes := "is the lanes': set lanes.LANE.queueUrl" -}}
+{{- $own := "is the chart's: leave it out" -}}
+{{- $taken := dict
+  "AWS_ACCESS_KEY_ID" $secret
+  "AWS_SECRET_ACCESS_KEY" $secret
+  "PIPELINE_DATABASE_URL" $secret
+  "PIPELINE_TOKEN_KEY" $secret
+  "PIPELINE_BACKFILL_QUEUE" $lanes
+  "PIPELINE_LIVE_QUEUE" $lanes
+  "PIPELINE_QUEUES" $lanes
+  "JOB_NAME" $own
+  "JOB_UID" $own
+  "PIPELINE_DEPLOYMENT" $own
+  "PIPELINE_HEALTH_PORT" "is the chart's, whose probes ask at 8080: leave it out"
+  "PIPELINE_POOL" $own
+  "QUEUE_URL" $own
+  "AWS_DEFAULT_REGION" "is the chart's: set aws.region"
+  "AWS_ENDPOINT_URL" "is the chart's: set aws.endpointUrl"
+  "PIPELINE_CONTRACTS_DIR" "is the chart's: set contracts.configMap"
+  "PIPELINE_WORKER_CONCURRENCY" "is the pool's: set its concurrency"
+-}}
+{{- $places := dict
+  "settings" .Values.settings
+  "poolDefaults.settings" .Values.poolDefaults.settings
+  "scheduleDefaults.settings" .Values.scheduleDefaults.settings
+-}}
 {{- range .Values.pools -}}{{- $_ := set $places (printf "pool %s: settings" .name) (.settings | default dict) -}}{{- end -}}
 {{- range .Values.schedules -}}{{- $_ := set $places (printf "schedule %s: settings" .name) (.settings | default dict) -}}{{- end -}}
 {{- range $place, $settings := $places -}}
