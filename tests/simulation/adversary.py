@@ -29,6 +29,10 @@ EDGE = st.sampled_from([0, 0, 0, 1, 7, 30])
 """How far from a rule's line, mostly on it."""
 
 
+LONE_MOMENTS = st.builds(lambda number, rest: number * 1000.0 + rest, st.integers(0, 3), st.integers(0, 300))
+"""Further from each other than any lease here is long."""
+
+
 @st.composite
 def pools(draw: DrawFn, lane: str) -> dict[str, Any]:
     heartbeat = draw(st.sampled_from([5, 20, 60]))
@@ -101,6 +105,10 @@ def deployments(draw: DrawFn) -> Deployment:
     return deployment
 
 
+def _thousand(moment: float) -> int:
+    return int(moment // 1000)
+
+
 def pods_at_once(pool: Pool) -> int:
     """Return how many pods hold connections at once: old ones drain while new ones work already.
 
@@ -134,8 +142,10 @@ def time_needed(deployment: Deployment, pool: Pool) -> float:
 def worlds(draw: DrawFn, deployment: Deployment, *, calm: bool = False) -> World:
     """Return one that keeps the bounds: durations, backlogs, fewer failures than attempts, deaths within the spare.
 
-    A ``calm`` one has one rollout and no evictions, and no more work than largestBacklog x typicalItem.
+    A ``calm`` one has one rollout and no evictions, and no more work than largestBacklog x typicalItem. One that is not
+    also has renewals that SQS leaves unanswered, messages that it hands out twice, and hours in which KEDA is blind.
     """
+    beat = min(pool.effective.heartbeat.total_seconds() for pool in deployment.pools)
     items = [item for name in deployment.lanes for item in draw(_items(deployment, name, calm=calm))]
     moments = st.lists(st.integers(0, 900).map(float), max_size=4)
     return World(
@@ -146,6 +156,10 @@ def worlds(draw: DrawFn, deployment: Deployment, *, calm: bool = False) -> World
         evictions=[] if calm else draw(moments),
         rollouts=draw(moments)[: 1 if calm else None],
         lag=draw(st.sampled_from([0.0, 60.0])),
+        unanswered=[]
+        if calm
+        else [(at, at + beat) for at in draw(st.lists(LONE_MOMENTS, max_size=4, unique_by=_thousand))],
+        uncounted=[] if calm else [(at, at + 3600) for at in draw(moments)],
         needs_database=calm,
     )
 
@@ -157,10 +171,11 @@ def _items(draw: DrawFn, deployment: Deployment, lane: str, *, calm: bool) -> Se
     most = deployment.lanes[lane].largest_backlog
     kinds = [Fate.FAILS, Fate.KILLS] if calm else [Fate.FAILS, Fate.KILLS, Fate.EVICTS]
     fates = st.lists(st.sampled_from(kinds), max_size=10)
-    special = draw(st.lists(st.tuples(fates, st.sampled_from([0.1, 1.0])), max_size=min(most, 4)))
+    doubles = st.just(0) if calm else st.integers(0, 1)
+    special = draw(st.lists(st.tuples(fates, st.sampled_from([0.1, 1.0]), doubles), max_size=min(most, 4)))
     found = [
-        Item(seconds=longest * share, fates=_bounded(mishaps, pool.effective.max_attempts), lane=lane)
-        for mishaps, share in special
+        Item(seconds=longest * share, fates=_bounded(mishaps, pool.effective.max_attempts), lane=lane, doubles=twice)
+        for mishaps, share, twice in special
     ]
     if calm:
         found = _affordable(found, most * typical)

@@ -83,6 +83,11 @@ class Life:
         return fails >= max_attempts or refused or self.item.always is Fate.KILLS
 
     @property
+    def spent(self) -> int:
+        """Return the receives that it lost to its surroundings so far."""
+        return self.crashes + self.returns + self.item.doubles
+
+    @property
     def excused_starts(self) -> int:
         """Return how often its own fates, and deaths that the world may inflict, have it worked on."""
         return 1 + sum(fate is Fate.FAILS for fate in self.item.fates) + self.crashes + self.item.doubles

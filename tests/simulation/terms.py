@@ -62,13 +62,13 @@ class Terms:
 class Work:
     """One delivery in work."""
 
-    __slots__ = ("begun", "expires", "fate", "is_over", "life", "message", "receipt", "received", "seconds")
+    __slots__ = ("expires", "fate", "is_over", "life", "message", "receipt", "received", "seconds")
 
     def __init__(self, message: Message, now: float, expires: float) -> None:
         self.message = message
         self.life: Life = message.body
         self.receipt = message.receives
-        self.received = self.begun = now
+        self.received = now
         self.seconds = 0.0
         self.expires = expires
         self.fate: Fate | None = None

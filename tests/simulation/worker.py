@@ -341,7 +341,7 @@ class Pod:
     def crash(self) -> None:
         """Kill the worker, unless that would cost one of its items more receives than the world grants."""
         spare = self._around.world.spare_receives
-        if spare is None or all(work.life.crashes + work.life.returns < spare for work in self.works):
+        if spare is None or all(work.life.spent < spare for work in self.works):
             for work in self.works:
                 work.life.crashes += 1
             self._kill()

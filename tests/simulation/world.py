@@ -58,8 +58,8 @@ class World:
     """Moments at which some pod that is at work is told to stop."""
     rollouts: Times = ()
     spare_receives: int | None = SPARE_RECEIVES
-    """Deaths of its worker, by `Fate.KILLS` and ``crashes``, that an item can meet, less those receives that a drain
-    took up without beginning; None: any number."""
+    """Deaths of its worker, by `Fate.KILLS` and ``crashes``, that an item can meet, less the receives that drains took
+    up without beginning and those of doubled hand-overs; None: any number."""
     unanswered: Spans = ()
     """While SQS answers no renewal of a lease."""
     uncounted: Spans = ()
