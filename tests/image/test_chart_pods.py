@@ -11,6 +11,9 @@ import base64
 import json
 import re
 import subprocess
+import threading
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -41,6 +44,10 @@ SECRET = f"pipeline-secrets-{uuid4().hex[:8]}"
 LABELS = {"batch.kubernetes.io/job-name": "attachments-29", "batch.kubernetes.io/controller-uid": "b0c1"}
 """What Kubernetes' Job controller adds."""
 RUN_ID = "attachments-29-b0c1"
+PROBED = {"PIPELINE_HEALTH_PORT": "0", "PIPELINE_HEALTH_HOST": "127.0.0.1"}
+"""On one network two pods can not have one port; the chart's, 8080, may be somebody else's here."""
+PATIENCE = 300
+"""How often a pod is asked before it is given up."""
 LOOK = """
 import json, pathlib
 own = pathlib.Path("/proc/1")
@@ -92,8 +99,8 @@ class Cluster:
         self._secrets.append(name)
         self.engine.done("podman", "secret", "create", name, str(place))
 
-    def follow(self, name: str, *, until: str) -> None:
-        """Read the container's log as it is written, up to this event; fail when it ends before."""
+    def follow(self, name: str, *, until: str) -> dict[str, Any]:
+        """Read the container's log as it is written, up to this event, which is returned; fail when it ends before."""
         command = [CI / "engine.sh", "podman", "logs", "--follow", name]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as following:
             assert following.stdout is not None
@@ -102,11 +109,13 @@ class Cluster:
                 told.append(line)
                 if f'"{until}"' in line:
                     following.terminate()
-                    return
+                    return dict(json.loads(line))
         pytest.fail("".join(told))
 
-    def state(self, name: str) -> dict[str, Any]:
-        return dict(json.loads(self.engine.done("podman", "inspect", name))[0]["State"])
+    def ended(self, name: str) -> int:
+        """Wait for the container's end; its exit code."""
+        self.engine.done("podman", "wait", name)
+        return int(json.loads(self.engine.done("podman", "inspect", name))[0]["State"]["ExitCode"])
 
     def down(self) -> None:
         for place in reversed(self._played):
@@ -146,6 +155,7 @@ def made(image: str, local_stack: LocalStack, queue_pair: QueuePair, bucket: str
             "PIPELINE_POLL": "1s",
         },
         "poolDefaults": {"scaling": {"kind": "fixed", "min": 1}, "concurrency": 4},
+        "migrations": {"enabled": True},
         "schedules": [{"name": "attachments", "job": "get_s3_files", "cron": "@daily", "args": ["--agency-id", "10"]}],
     }
     return Varied(Chart(CHART), tmp_path).objects(values)
@@ -192,10 +202,8 @@ def test_controller_and_worker_of_the_chart_bring_a_run_to_its_end(
 ) -> None:
     sample.put_files(local_stack.environment)
     run_apart(lambda: sample.fill_database(database_url))
-    keys = {name: local_stack.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-    cluster.keep(SECRET, PIPELINE_DATABASE_URL=database_url, **keys)
-    # On one network two pods can not have one port; the chart's, 8080, may be somebody else's here.
-    worker = pod(made, "worker", {}, PIPELINE_HEALTH_PORT="0", PIPELINE_HEALTH_HOST="127.0.0.1")
+    cluster.keep(SECRET, PIPELINE_DATABASE_URL=database_url, **keys(local_stack))
+    worker = pod(made, "worker", {}, **PROBED)
     cluster.play(*made.of("ConfigMap"), worker)
     cluster.follow(named(worker), until="worker.started")
     seen = json.loads(cluster.engine.done("podman", "exec", named(worker), "python3", "-c", LOOK))
@@ -209,24 +217,66 @@ def test_controller_and_worker_of_the_chart_bring_a_run_to_its_end(
     }
 
     run = RunLayout("pipeline", RUN_ID)
-    assert 0 == ended(cluster, made)
+    assert 0 == controlled(cluster, made)
     planned = records(local_stack, bucket, run)
     assert {run.manifest, run.success} <= set(planned)
-    assert 0 == ended(cluster, made)
+    assert 0 == controlled(cluster, made)
     assert planned == records(local_stack, bucket, run), "a pod that replaces another is at the same run, which is over"
 
     cluster.engine.done("podman", "kill", "--signal", "TERM", named(worker))
-    cluster.engine.done("podman", "wait", named(worker))
-    assert 0 == cluster.state(named(worker))["ExitCode"]
+    assert 0 == cluster.ended(named(worker))
     assert "worker.stopped" == cluster.logs(named(worker))[-1]["event"]
 
 
-def ended(cluster: Cluster, made: Objects) -> int:
+def test_the_monitor_of_the_chart_tells_what_the_lanes_hold(
+    cluster: Cluster, made: Objects, local_stack: LocalStack, queue_pair: QueuePair
+) -> None:
+    local_stack.client("sqs").send_message(QueueUrl=queue_pair.dead_letter_url, MessageBody="{}")
+    cluster.keep(SECRET, **keys(local_stack))
+    monitor = pod(made, "monitor", {}, **PROBED)
+    cluster.play(*made.of("ConfigMap"), monitor)
+    port = cluster.follow(named(monitor), until="health.listening")["port"]
+    assert "ok\n" == answer(port, "readyz")
+    assert 'pipeline_dead_letters{lane="live"} 1.0\n' in answer(port, "metrics")
+    cluster.engine.done("podman", "kill", "--signal", "TERM", named(monitor))
+    assert 0 == cluster.ended(named(monitor))
+
+
+def test_the_migration_of_the_chart_needs_nothing_but_its_secret(
+    cluster: Cluster, made: Objects, local_stack: LocalStack
+) -> None:
+    """It runs before the chart's ConfigMaps are there."""
+    name = f"fresh_{uuid4().hex[:12]}"
+    local_stack.sql(f'create database "{name}"')
+    url = local_stack.database_url.rpartition("/")[0] + f"/{name}"
+    cluster.keep(SECRET, PIPELINE_DATABASE_URL=url, **keys(local_stack))
+    migration = pod(made, "migration", {})
+    cluster.play(migration)
+    assert 0 == cluster.ended(named(migration))
+    run_apart(lambda: sample.fill_database(url))
+    local_stack.sql(f'drop database "{name}" with (force)')
+
+
+def keys(local_stack: LocalStack) -> dict[str, str]:
+    return {name: local_stack.environment[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+
+
+def answer(port: int, path: str) -> str:
+    """Return what the pod answers, once it is 200: probes ask again, too."""
+    for _ in range(PATIENCE):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10) as told:
+                return str(told.read().decode())
+        except urllib.error.HTTPError:
+            threading.Event().wait(0.1)
+    pytest.fail(f"/{path} never became 200")
+
+
+def controlled(cluster: Cluster, made: Objects) -> int:
     """Run the controller's pod to its end; its exit code."""
     controller = pod(made, "controller", LABELS)
     cluster.play(*made.of("ConfigMap"), controller)
-    cluster.engine.done("podman", "wait", named(controller))
-    return int(cluster.state(named(controller))["ExitCode"])
+    return cluster.ended(named(controller))
 
 
 def records(local_stack: LocalStack, bucket: str, run: RunLayout) -> dict[str, str]:
