@@ -30,7 +30,6 @@ class Life:
     """One item's. ``messages`` are those of it in the queue, ``letters`` those in the dead-letter queue."""
 
     __slots__ = (
-        "blind",
         "buried",
         "crashes",
         "cut_short",
@@ -60,7 +59,7 @@ class Life:
         self.working = self.overlaps = 0
         """``overlaps``: starts while another worker was at it."""
         self.messages = self.letters = 0
-        self.buried = self.blind = self.has_dossier = self.is_settled = False
+        self.buried = self.has_dossier = self.is_settled = False
 
     @property
     def state(self) -> State:

@@ -135,7 +135,6 @@ class _Simulation:
         life: Life = message.body
         life.messages -= 1
         life.letters += 1
-        life.blind = True
         self._settled(life)
 
     def _dropped(self, message: Message) -> None:

@@ -16,7 +16,7 @@ from pipeline_processing.deployment import RETENTION_LIMIT
 if TYPE_CHECKING:
     from pipeline_processing.deployment import Deployment
 
-EXAMPLES = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+EXAMPLES = settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 
 
 def patient(deployment: Deployment) -> Deployment:
