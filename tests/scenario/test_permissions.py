@@ -129,6 +129,7 @@ def _tables(fleet: Fleet, folder: Path, files: Run) -> None:
     contract = ("--contract", str(run.contract), "--silver-bucket", run.destination.name)
     run.start().ends()
     fleet.start("doctor", environment=buckets).ends()
+    fleet.start("quarantine", "list", "--silver-bucket", run.destination.name, role="controller").ends()
     fleet.start("quarantine", "release", *contract, "--reason", "to see that they still fail").ends(3)
     fleet.start("run", "optimize", "--", *contract, role="tables").ends()
     (changed, *_) = bronze()

@@ -75,6 +75,7 @@ def assert_whole(run: Run, reference: Mapping[str, Stored], *, may_have_failed: 
     assert [] == run.fleet.dead_letters()
     assert_outputs(run, reference)
     assert_published_once(run)
+    run.fleet.assert_permitted()  # here, too: a fleet that scenarios share ends after the last of them
     return found
 
 
