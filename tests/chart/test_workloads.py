@@ -20,6 +20,7 @@ from pipeline_operator import bootstrap as operator
 from pipeline_processing import __version__
 from pipeline_processing.deployment import settings_from
 from pipeline_processing.deployment.documents import from_chart, from_document
+from pipeline_processing.safety import prove
 from pipeline_processing.settings import Settings
 from pipeline_worker import bootstrap as worker
 
@@ -55,6 +56,11 @@ def test_a_worker_proves_the_deployment_that_doctor_proved(varied: Varied, tmp_p
     mounted = tmp_path / "deployment.yaml"
     mounted.write_text(config["data"]["deployment.yaml"], encoding="utf-8")
     assert from_chart([CHART / "ci" / f"{example}.yaml"]) == from_document(mounted)
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_is_safe(example: str) -> None:
+    assert [] == prove(from_chart([CHART / "ci" / f"{example}.yaml"]))
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
