@@ -26,7 +26,8 @@ install() {
   echo "docker-entrypoint: installing into $environment (once)" >&2
   python3 -m venv --clear "$environment/venv"
   pip install --require-hashes --requirement "$source/requirements.lock"
-  pip install --no-deps --editable "$source"
+  # Its programs and entry points; its modules come from the mounted source, see PYTHONPATH below.
+  pip install --no-deps "$source"
   wanted > "$environment/installed"
 }
 

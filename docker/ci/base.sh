@@ -12,22 +12,26 @@ engine() { "$here/engine.sh" "$@"; }
 
 # make TAG PACKAGES: a minimal Debian with these packages, and no manuals or translations, as in the slim images.
 make() {
-  local tag=$1 packages=$2 container
+  local tag=$1 packages=$2 rootfs container
   if engine buildah inspect --type image "$tag" > /dev/null 2>&1; then
     return
   fi
+  rootfs=$(mktemp --tmpdir="$work" --suffix=.tar)
   mmdebstrap --quiet --variant=minbase --include="$packages" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
-    "$RELEASE" "$work/rootfs.tar"
+    "$RELEASE" "$rootfs"
   container=$(engine buildah from scratch)
-  engine buildah add --quiet "$container" "$work/rootfs.tar" / > /dev/null
+  engine buildah add --quiet "$container" "$rootfs" / > /dev/null
   engine buildah config --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin --cmd python3 "$container"
   engine buildah commit --quiet --rm "$container" "$tag" > /dev/null
-  rm "$work/rootfs.tar"
+  rm "$rootfs"
 }
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-make "$BASE" ca-certificates,netbase,python3,tzdata
+# Side by side: dpkg uses one core.
+make "$BASE" ca-certificates,netbase,python3,tzdata &
+first=$!
 make "$BUILD_BASE" binutils,ca-certificates,netbase,python3,python3-pip,python3-venv,tzdata
+wait "$first"

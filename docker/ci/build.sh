@@ -13,8 +13,10 @@ mkdir -p "$root/.tools/image"
 exec 9> "$root/.tools/image/lock"
 flock 9
 
-"$here/base.sh"
+"$here/base.sh" &
+bases=$!
 wheels=$("$python" "$here/wheels.py")
+wait "$bases"
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/pyproject.toml")
 # Of a source tree without git: none. The commit's time, not now: the same commit makes the same labels.
 revision=$(git -C "$root" rev-parse HEAD 2> /dev/null || true)

@@ -4,17 +4,17 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-home=${IMAGE_HOME:-$root/.tools/image}
+home=$root/.tools/image
 mkdir -p "$home/storage" "$home/run"
 
-cat > "$home/storage.conf.new" << END
+cat > "$home/storage.conf.$$" << END
 [storage]
 driver = "overlay"
 graphroot = "$home/storage"
 runroot = "$home/run"
 END
 # No systemd and no journal here; the limits are those that any container may have.
-cat > "$home/containers.conf.new" << END
+cat > "$home/containers.conf.$$" << END
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 log_driver = "k8s-file"
@@ -24,8 +24,8 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 END
-mv "$home/storage.conf.new" "$home/storage.conf"
-mv "$home/containers.conf.new" "$home/containers.conf"
+mv "$home/storage.conf.$$" "$home/storage.conf"
+mv "$home/containers.conf.$$" "$home/containers.conf"
 
 export CONTAINERS_STORAGE_CONF=$home/storage.conf CONTAINERS_CONF=$home/containers.conf
 exec "$@"

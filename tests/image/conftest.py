@@ -49,14 +49,21 @@ class Engine:
     def run(self, image: str, *arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         """Run the image as hardened as the chart does, with no network unless the options give one."""
         network = () if "--network" in options else ("--network", "none")
-        return self("podman", "run", "--rm", *HARDENED, *network, *options, image, *arguments)
+        return self(*self._named(), *HARDENED, *network, *options, image, *arguments)
 
     def start(self, image: str, *arguments: str, options: tuple[str, ...]) -> tuple[str, subprocess.Popen[str]]:
         """Run it in the background; its name for `podman kill`, and the process that ends with its exit code."""
-        name = f"test-{uuid4().hex[:12]}"
-        self.containers.append(name)
-        command = [CI / "engine.sh", "podman", "run", "--rm", "--name", name, *HARDENED, *options, image, *arguments]
-        return name, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command = [CI / "engine.sh", *self._named(), *HARDENED, *options, image, *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return self.containers[-1], process
+
+    def clear(self) -> None:
+        """Remove what did not end by itself: a test may have failed, or run out of time."""
+        self("podman", "rm", "--force", "--ignore", *self.containers)
+
+    def _named(self) -> tuple[str, ...]:
+        self.containers.append(f"test-{uuid4().hex[:12]}")
+        return "podman", "run", "--rm", "--name", self.containers[-1]
 
 
 @pytest.fixture(scope="session")
@@ -68,8 +75,7 @@ def engine() -> Iterator[Engine]:
         pytest.skip(f"no image can be built here: {tools.stderr.strip()}")
     engine = Engine()
     yield engine
-    for name in engine.containers:
-        engine("podman", "rm", "--force", "--ignore", name)
+    engine.clear()
     # The overlay driver leaves its folder mounted on itself: then `rm -r .tools` could not remove it.
     subprocess.run(
         ["umount", "--recursive", ROOT / ".tools" / "image" / "storage" / "overlay"], capture_output=True, check=False
@@ -89,7 +95,8 @@ def image(engine: Engine) -> Iterator[str]:
     )
     assert 0 == built.returncode, built.stdout + built.stderr
     yield tag
-    engine("buildah", "rmi", tag)
+    engine.clear()
+    engine.done("buildah", "rmi", tag)
 
 
 @pytest.fixture(scope="session")
