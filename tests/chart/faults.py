@@ -96,7 +96,7 @@ FAULTS = (
     Fault(
         "an unquoted boolean",
         "schemas",
-        "True is not of type 'string'",
+        "metadata.scaleOnInFlight: ",
         _WORKER,
         "$scaling.scaleOnInFlight | quote",
         "$scaling.scaleOnInFlight",
@@ -104,7 +104,7 @@ FAULTS = (
     Fault(
         "an unquoted number",
         "schemas",
-        "16 is not of type 'string'",
+        "metadata.queueLength: ",
         _WORKER,
         "$scaling.queueLength | int | quote",
         "$scaling.queueLength | int",
@@ -353,8 +353,8 @@ FAULTS = (
         "semantics",
         "which is not there",
         _SCALED_OBJECT,
-        "    name: {{ $name }}\n",
-        "    name: {{ $name }}s\n",
+        "    name: {{ $name | quote }}\n",
+        '    name: {{ printf "%ss" $name | quote }}\n',
     ),
     Fault(
         "replicas beside a ScaledObject",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.chart import rendering, semantics
+from tests.chart import rendering, schemas, semantics
+from tests.chart.documents import parse
 from tests.chart.objects import Objects
 from tests.chart.semantic_faults import OBJECT_FAULTS, ObjectFault
 from tests.chart.semantics import cron
 from tests.chart.semantics.quantities import amount
 from tests.chart.semantics.subject import Subject
+
+from pipeline_processing.deployment import merged
 
 if TYPE_CHECKING:
     from tests.chart.rendering import Chart
@@ -49,6 +53,29 @@ def test_a_release_whose_names_would_be_too_long_is_refused_with_the_way_out(cha
             assert "are allowed: shorten its name, or set fullnameOverride" in str(error)  # noqa: PT017 - or none is raised
         else:
             assert [] == semantics.findings(semantics.subject(chart, values, text))
+
+
+@pytest.mark.parametrize("word", ["123", "1e5", "0x1f", "on", "y", "null"])
+def test_a_name_that_yaml_would_take_for_something_else_stays_a_name(
+    chart: Chart, tmp_path_factory: pytest.TempPathFactory, word: str
+) -> None:
+    """Kubernetes refuses a label, or a reference, that is a number or a boolean."""
+    (example,) = parse((chart.path / "ci" / "production.yaml").read_text(encoding="utf-8"))
+    awkward = {
+        "image": {"pullSecrets": [word]},
+        "secrets": [word],
+        "contracts": {"configMap": word},
+        "commonLabels": {"team": word},
+        "identity": {"operator": {"create": False, "serviceAccount": word}},
+        "pools": [example["pools"][0], example["pools"][1] | {"name": word, "priorityClassName": word}],
+        "schedules": [example["schedules"][0] | {"name": word}],
+    }
+    # JSON, since Helm's YAML would take the words for something else in the values already.
+    values = tmp_path_factory.mktemp("awkward") / "values.json"
+    values.write_text(json.dumps(merged(example, awkward)), encoding="utf-8")
+    text = rendering.template(chart.path, values, "1.34.0", "4.3", release=word)
+    assert [] == semantics.findings(semantics.subject(chart, values, text))
+    assert [] == [fault for one in Objects.of_text(text).all for fault in schemas.faults(one, "1.34.0")]
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,24 @@ def test_a_key_that_stands_twice_is_found_however_deep(text: str) -> None:
         parse(text)
 
 
-def test_dates_stay_text_as_in_go() -> None:
-    assert ({"day": "2026-01-01"},) == parse("day: 2026-01-01")
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-01-01", "2026-01-01"),
+        ("y", True),
+        ("N", False),
+        ("1e5", 1e5),
+        ("1.5E-3", 0.0015),
+        ("e5", "e5"),
+        ("no", False),
+    ],
+)
+def test_words_mean_what_they_mean_in_go(text: str, expected: object) -> None:
+    assert ({"a": expected},) == parse(f"a: {text}")
+
+
+def test_a_mapping_may_merge_another_in() -> None:
+    assert ({"base": {"a": 1}, "more": {"a": 1, "b": 2}},) == parse("base: &base {a: 1}\nmore: {<<: *base, b: 2}\n")
 
 
 def test_a_broken_file_of_the_chart_is_named(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ metadata:
   labels:
     {{- include "pipeline-processing.podLabels" .root | nindent 4 }}
     app.kubernetes.io/component: controller
-    pipeline-processing/schedule: {{ .schedule.name }}
+    pipeline-processing/schedule: {{ .schedule.name | quote }}
   {{- with .schedule.podAnnotations }}
   annotations:
     {{- toYaml . | nindent 4 }}

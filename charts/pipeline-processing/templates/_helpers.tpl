@@ -1,4 +1,4 @@
-{{/* Names and labels. Each takes the root context, unless it says otherwise. */}}
+{{/* Names and labels. Each takes the root context, unless it says otherwise. Names are quoted where they stand: 123 and on are names, too. */}}
 
 {{- define "pipeline-processing.name" -}}
 {{- default .Chart.Name .Values.nameOverride -}}
@@ -17,8 +17,8 @@
 
 {{/* Labels that never change in an object's life; add `app.kubernetes.io/component` and what tells objects apart. */}}
 {{- define "pipeline-processing.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "pipeline-processing.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "pipeline-processing.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end -}}
 
 {{/* Labels of every object; add `app.kubernetes.io/component`. */}}
@@ -43,8 +43,8 @@ app.kubernetes.io/part-of: pipeline-processing
 
 {{/* An object's metadata: (dict "root" $ "name" NAME "component" COMPONENT) */}}
 {{- define "pipeline-processing.metadata" -}}
-name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "pipeline-processing.labels" .root | nindent 2 }}
   app.kubernetes.io/component: {{ .component }}

@@ -21,7 +21,7 @@ capabilities:
 
 {{/* The head of a pod's spec: (dict "root" $ "role" "worker" "own" POOL). IRSA and Pod Identity inject a volume of their own. */}}
 {{- define "pipeline-processing.podHead" -}}
-serviceAccountName: {{ include "pipeline-processing.serviceAccount" . }}
+serviceAccountName: {{ include "pipeline-processing.serviceAccount" . | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
@@ -29,11 +29,11 @@ securityContext:
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- with .own.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .own.nodeSelector }}
 nodeSelector:
@@ -68,7 +68,7 @@ securityContext:
 {{- define "pipeline-processing.envFromSecrets" -}}
 {{- range .Values.secrets }}
 - secretRef:
-    name: {{ . }}
+    name: {{ . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -99,7 +99,7 @@ securityContext:
 {{- with .root.Values.contracts.configMap }}
 - name: contracts
   configMap:
-    name: {{ . }}
+    name: {{ . | quote }}
 {{- end }}
 {{- end -}}
 

@@ -2,7 +2,7 @@
 
 {{- define "pipeline-processing.poolLabels" -}}
 app.kubernetes.io/component: worker
-pipeline-processing/pool: {{ .pool.name }}
+pipeline-processing/pool: {{ .pool.name | quote }}
 {{- end -}}
 
 {{- define "pipeline-processing.workerSelector" -}}
@@ -36,7 +36,7 @@ metadata:
   labels:
     {{- include "pipeline-processing.podLabels" .root | nindent 4 }}
     {{- include "pipeline-processing.poolLabels" . | nindent 4 }}
-    pipeline-processing/lane: {{ .pool.lane }}
+    pipeline-processing/lane: {{ .pool.lane | quote }}
   annotations:
     {{- include "pipeline-processing.workerAnnotations" . | nindent 4 }}
 spec:
