@@ -206,17 +206,18 @@ def test_a_pool_of_a_fixed_size_is_never_looked_at() -> None:
 # The chart's defaults, over minutes
 
 
-def test_the_defaults_double_at_each_look_and_are_at_twenty_pods_within_a_minute() -> None:
+def test_the_defaults_add_four_pods_or_double_each_minute() -> None:
     autoscaler = Autoscaler(Scaling(), phase=5)
-    backlog = Counts(100_000)
-    assert [1, 5, 10, 20] == [autoscaler.observe(at, backlog, pods) for at, pods in ((0, 0), (5, 1), (20, 5), (35, 10))]
+    assert 1 == autoscaler.observe(0, Counts(100_000), 0)
+    after = ran(autoscaler, [Counts(100_000)] * 13, 1, since=5)
+    assert [5, 5, 5, 5, 10, 10, 10, 10, 20, 20, 20, 20, 20] == after
 
 
-def test_the_defaults_hold_twenty_pods_for_five_minutes_after_the_peak() -> None:
+def test_the_defaults_hold_twenty_pods_for_two_minutes_after_the_peak_and_then_halve_them_each_minute() -> None:
     autoscaler = Autoscaler(Scaling())
-    ran(autoscaler, [Counts(100_000)] * 4, 1)
-    after = ran(autoscaler, [Counts(10)] * 24, 20, since=60)
-    assert ([20] * 19, [18, 18, 18, 18, 16]) == (after[:19], after[19:])
+    ran(autoscaler, [Counts(100_000)] * 13, 1)
+    after = ran(autoscaler, [Counts(10)] * 20, 20, since=195)
+    assert [20] * 7 + [10] * 4 + [5] * 4 + [2] * 5 == after
 
 
 # When SQS does not answer

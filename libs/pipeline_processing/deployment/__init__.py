@@ -87,16 +87,16 @@ class Growth(_Part):
 
     percent: Positive = 100
     pods: Positive = 4
-    period_seconds: Annotated[int, Field(ge=1, le=1800)] = 15
+    period_seconds: Annotated[int, Field(ge=1, le=1800)] = 60
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
 
 
 class Shrinkage(_Part):
     """How fast an autoscaler may take pods away."""
 
-    percent: Annotated[int, Field(ge=1, le=100)] = 10
+    percent: Annotated[int, Field(ge=1, le=100)] = 50
     period_seconds: Annotated[int, Field(ge=1, le=1800)] = 60
-    stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] = 300
+    stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] = 120
 
 
 class Fallback(_Part):
@@ -128,11 +128,11 @@ class Scaling(_Part):
     kind: Literal["deployment", "job", "fixed"] = "deployment"
     min: Count = 0
     max: Count = 20
-    queue_length: Positive = 16
+    queue_length: Positive = 8
     activation_queue_length: Count = 0
     scale_on_in_flight: bool = True
     polling_interval: Positive = 15
-    cooldown_period: Count = 300
+    cooldown_period: Count = 120
     fallback: Fallback = Fallback()
     scale_up: Growth = Growth()
     scale_down: Shrinkage = Shrinkage()
