@@ -25,6 +25,8 @@ MINUTE: Final = 60.0
 HOUR: Final = 3600.0
 DAYS_A_YEAR: Final = 366
 SAMPLED_EVERY: Final = 15.0
+LAG: Final = 30.0
+"""How old SQS's counts may be: half of the minute after which it promises that they are right."""
 SLOTS: Final = 20 * 8
 """Items in work at once with the chart's most pods."""
 
@@ -66,12 +68,8 @@ class Trace:
 
 
 def item_seconds(chance: Random) -> float:
-    """Draw how long one item takes: its requests to S3, and for one in thirteen a file's rows (log-uniform)."""
-    seconds = REQUESTS * REQUEST * (0.5 + chance.random())
-    if chance.random() < REFINED:
-        rows = SMALLEST_FILE * (LARGEST_FILE / SMALLEST_FILE) ** chance.random()
-        seconds += rows / ROWS_A_SECOND
-    return seconds
+    """Draw how long one item takes: all are copied, one in thirteen is refined."""
+    return _copy_seconds(chance) + (_refine_seconds(chance) if chance.random() < REFINED else 0.0)
 
 
 def agency_size(share: float) -> int:
@@ -93,6 +91,13 @@ def steady(scale: float = 1.0, seed: int = 1) -> Trace:
     chance = Random(seed)
     items = [_item(at, chance) for at in _poisson(chance, 10, 2 * HOUR * scale)]
     return _trace("steady", "ten items a second for two hours", items, seed)
+
+
+def heavy(scale: float = 1.0, seed: int = 8) -> Trace:
+    """Files to refine alone, a third of a minute each: as much work as `steady`, in a tenth of the items."""
+    chance = Random(seed)
+    items = [Item(at, _copy_seconds(chance) + _refine_seconds(chance)) for at in _poisson(chance, 1, 2 * HOUR * scale)]
+    return _trace("heavy", "one file to refine a second for two hours", items, seed)
 
 
 def burst(scale: float = 1.0, seed: int = 2) -> Trace:
@@ -133,13 +138,11 @@ def poison(scale: float = 1.0, seed: int = 5) -> Trace:
 
 
 def throttled(scale: float = 1.0, seed: int = 6) -> Trace:
-    """For twenty minutes S3 lets through less than arrives: the SDK's retries make all take eight times as long."""
+    """Copies alone; for ten minutes S3 lets through less than arrives, and the SDK's retries wait."""
     chance = Random(seed)
-    items = [_item(at, chance) for at in _poisson(chance, 20, HOUR * scale)]
-    slowed = ((1200 * scale, 2400 * scale, 8.0),)
-    return _trace(
-        "throttled", "twenty items a second; for twenty minutes S3 is eight times as slow", items, seed, slowed
-    )
+    items = [Item(at, _copy_seconds(chance)) for at in _poisson(chance, 60, HOUR / 2 * scale)]
+    says = "sixty copies a second for half an hour; for ten minutes S3 is eight times as slow"
+    return _trace("throttled", says, items, seed, ((600 * scale, 1200 * scale, 8.0),))
 
 
 def uneven(scale: float = 1.0, seed: int = 7) -> Trace:
@@ -155,8 +158,18 @@ def uneven(scale: float = 1.0, seed: int = 7) -> Trace:
 
 
 TRACES: Final[dict[str, Callable[..., Trace]]] = {
-    made.__name__: made for made in (steady, uneven, nightly, burst, noisy, poison, throttled)
+    made.__name__: made for made in (steady, heavy, uneven, nightly, burst, noisy, poison, throttled)
 }
+
+
+def _copy_seconds(chance: Random) -> float:
+    return REQUESTS * REQUEST * (0.5 + chance.random())
+
+
+def _refine_seconds(chance: Random) -> float:
+    """Draw a file's rows, small ones as likely as big ones on a scale of magnitudes."""
+    rows: float = SMALLEST_FILE * (LARGEST_FILE / SMALLEST_FILE) ** chance.random()
+    return rows / ROWS_A_SECOND
 
 
 def _trace(
@@ -174,6 +187,7 @@ def _trace(
         slowed=slowed,
         is_fair=True,
         needs_database=False,
+        lag=LAG,
         sampled_every=SAMPLED_EVERY,
     )
     return Trace(name, says, world)
