@@ -22,7 +22,7 @@ def test_one_process_and_a_fleet_leave_the_same_destination(fleet: Fleet, refere
     run.destination.clear()
     assert {} == run.destination.snapshot()
 
-    run.inline(PIPELINE_CONTROL_PREFIX="inline").ends()
+    run.inline(PIPELINE_CONTROL_BUCKET=fleet.bucket("control").name).ends()
 
     by_one = run.destination.snapshot()
     catalogs = [_without_the_time(objects.pop("catalog.json")) for objects in (by_fleet, by_one)]
