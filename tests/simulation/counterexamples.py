@@ -28,6 +28,8 @@ JOB: Final[tuple[Change, ...]] = (
     (POOL, "scaling.kind", "job"),
     (POOL, "longestItem", "5m"),
     (POOL, "scaling.job.activeDeadlineSeconds", 700),
+    (LANE, "largestBacklog", 5),
+    (LANE, "retention", "6h"),
 )
 
 CASES: Final[dict[str, Case]] = {
@@ -135,7 +137,7 @@ CASES: Final[dict[str, Case]] = {
             ("pool slow", "longestItem", "5m"),
             ("pool slow", "PIPELINE_DRAIN", "310s"),
             ("pool slow", "terminationGracePeriodSeconds", 400),
-            ("lane slow", "retention", "1h"),
+            ("lane slow", "retention", "2h"),
             ("lane slow", "largestBacklog", 5),
             ("lane slow", "queueUrl", "https://sqs/live"),
         ),
@@ -145,8 +147,8 @@ CASES: Final[dict[str, Case]] = {
     ),
     "min-within-max": Case(
         # Kept at the one pod that a new Deployment has, it works off half of what two would.
-        breaking=((LANE, "largestBacklog", 2500), (POOL, "scaling.min", 3)),
-        world=World([Item(seconds=2)] * 2500),
+        breaking=((LANE, "largestBacklog", 2300), (POOL, "scaling.min", 3)),
+        world=World([Item(seconds=2)] * 2300),
         harm=Harm.LOST,
     ),
     "s3-writes-within-rate": Case(
@@ -158,7 +160,7 @@ CASES: Final[dict[str, Case]] = {
         ),
         world=World([Item(seconds=2)] * 1500),
         harm=Harm.BURIED,
-        mend=((POOL, "concurrency", 4),),
+        mend=((POOL, "concurrency", 3),),
     ),
     "connections-within-limit": Case(
         breaking=((POOL, "scaling.max", 30), (POOL, "scaling.min", 30), (LIMITS, "postgresConnections", 40)),
