@@ -161,10 +161,10 @@ def test_a_request_that_nobody_has_mapped_is_no_request_that_needs_nothing(stran
 
 def test_a_denial_names_role_action_resource_and_policy() -> None:
     calls = Calls({"silver-1": "silver"})
-    calls.hear(request("DELETE /silver-1/silver/people/part-1.parquet"))
-    calls.hear(request("GET /silver-1/silver/people/part-1.parquet"))
+    calls.hear(request("DELETE /silver-1/silver/people/part-1"))
+    calls.hear(request("GET /silver-1/silver/people/part-1"))
     assert [
-        "worker may not s3:DeleteObject on arn:aws:s3:::silver/silver/people/part-1.parquet (): not in worker.json"
+        "worker may not s3:DeleteObject on arn:aws:s3:::silver/silver/people/part-1: not in docs/aws/worker.json"
     ] == denials(calls)
 
 
@@ -172,18 +172,18 @@ def test_a_marker_that_is_not_created_is_forbidden_by_its_bucket() -> None:
     calls = Calls({"c-1": "control"})
     calls.hear(request("PUT /c-1/pipeline/runs/r/done/0"))
     (denial,) = denials(calls)
-    assert denial.endswith("forbidden by bucket-control.json CreateMarkersOnce")
+    assert denial.endswith("forbidden by docs/aws/bucket-control.json CreateMarkersOnce")
 
 
 def test_what_is_not_mapped_not_signed_or_another_buckets_is_denied() -> None:
     calls = Calls({"silver-1": "silver"})
     calls.hear(request("GET /b?policy"))
     calls.hear(Request(_Head("GET /silver-1/k HTTP/1.1", []), b""))
-    calls.hear(request("GET /silver-2/silver/people/part-1.parquet"))
+    calls.hear(request("GET /silver-2/silver/people/part-1"))
     assert [
         "not mapped to a permission: a bucket's operation: GET /b?policy ",
         "not mapped to a permission: not signed by a role: GET /silver-1/k ",
-        "worker may not s3:GetObject on arn:aws:s3:::silver-2/silver/people/part-1.parquet (): not in worker.json",
+        "worker may not s3:GetObject on arn:aws:s3:::silver-2/silver/people/part-1: not in docs/aws/worker.json",
     ] == denials(calls)
 
 

@@ -181,6 +181,7 @@ def test_a_role_is_given_single_actions_on_named_resources(name: str) -> None:
 def test_a_statement_has_a_name_of_its_own_and_says_nothing_twice(name: str) -> None:
     statements = document(name)["Statement"]
     assert len(statements) == len({statement["Sid"] for statement in statements})
+    assert [] == [statement["Sid"] for statement in statements if not statement["Sid"].isalnum()]
     for statement in statements:
         for part in ("Action", "Resource"):
             assert len(listed(statement[part])) == len(set(listed(statement[part])))

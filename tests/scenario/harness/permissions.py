@@ -62,10 +62,11 @@ def denials(calls: Calls) -> list[str]:
     for role, need in calls.needs():
         if granting(policies(role), need):
             continue
-        said = ", ".join(f"{key} = {value!r}" for key, value in need.context)
-        because = sorted({f"{name} {sid}" for name, sid, _ in denying(policies(role), need)})
-        why = f"forbidden by {because[0]}" if because else f"not in {' nor '.join(ATTACHED.get(role, ()))}"
-        found.append(f"{role} may not {need.action} on {need.resource} ({said}): {why}")
+        said = "".join(f", {key} = {value!r}" for key, value in need.context)
+        because = sorted({f"docs/aws/{name} {sid}" for name, sid, _ in denying(policies(role), need)})
+        missing = " nor ".join(f"docs/aws/{name}" for name in ATTACHED.get(role, ()))
+        why = f"forbidden by {because[0]}" if because else f"not in {missing}"
+        found.append(f"{role} may not {need.action} on {need.resource}{said}: {why}")
     return found
 
 
