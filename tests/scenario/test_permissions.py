@@ -8,25 +8,31 @@ from __future__ import annotations
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import orjson
 import pytest
+from harness.bucket import Bucket
+from harness.calls import Calls
 from harness.fleet import Fleet
 from harness.iam import granting
 from harness.permissions import ATTACHED, denials, policies, unused
 from harness.silver import SilverRun, bronze
-from harness.wire import COPY, acting
+from harness.wire import COPY, Wire, acting
 from harness.world import World, execute, upload
 
+from etl_core.aws import AwsClients
+from etl_core.objects import ObjectRef
+from etl_core.objects.s3 import S3Store
 from etl_core.testing.faults import Delay
+from etl_core.testing.objects_contract import MIB, some_bytes
 from pipeline_local.resources import ensure_queue
 from silver_world import CONTRACT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from harness.calls import Calls
     from harness.fleet import Run, Stack
     from harness.iam import Need, Part
 
@@ -50,7 +56,7 @@ LOOKUP: Final = CONTRACT.replace(
 )
 
 SPARED: Final = {
-    ("*", "s3:AbortMultipartUpload"): "asked when an upload of more than 8 MiB fails: test_local_endpoint.py makes one",
+    ("*", "s3:AbortMultipartUpload"): "asked when an upload of more than 8 MiB fails: a test below makes one",
     ("*", "arn:*:backfill"): "the live lane's twin: test_aws_policies.py sees that they are allowed alike",
     ("*", "arn:*:backfill-dlq"): "the live lane's twin, too",
     ("Sweep", "*/_delta_log/*"): "asked for log entries of more than 30 days: no clock of a test is that far ahead",
@@ -178,6 +184,36 @@ def test_a_call_that_is_not_allowed_fails_its_scenario_by_name(
         Fleet(local_stack, world, tmp_path) as fleet,
     ):
         fleet.start("controller", "status", role="keda").ends()
+
+
+@pytest.mark.usefixtures("aws_environment")
+async def test_uploads_and_copies_in_parts_ask_for_what_the_policies_are_written_for(local_stack: Stack) -> None:
+    """Too large for a scenario: the adapters themselves."""
+    calls = Calls(names := {})
+    buckets = [Bucket.make(f"parts-{kind}-{uuid4().hex[:8]}", local_stack.client("s3")).name for kind in ("a", "b")]
+    names |= dict(zip(buckets, ("source", "destination"), strict=True))
+    with Wire.to(local_stack.endpoint_url, calls) as wire:
+        clients = AwsClients(endpoint_url=wire.url)
+        source, destination = (S3Store(clients, name, copy_limit=6 * MIB, part_size=5 * MIB) for name in buckets)
+        info = await source.upload("10/k", some_bytes(11 * MIB))
+        copy = ObjectRef(buckets[0], "10/k", etag=info.etag, version_id=info.version_id)
+        await destination.copy(copy, "10/attachments/k", info=info, metadata={})
+        with pytest.raises(ArithmeticError):
+            await destination.upload("10/attachments/k", _broken(11 * MIB))
+        await clients.aclose()
+
+    assert [] == calls.unmapped()
+    asked = {need for _, need in calls.needs() if ":destination/" in need.resource or "Get" in need.action}
+    assert {"GetObject", "GetObjectVersion", "GetObjectVersionTagging", "PutObject", "AbortMultipartUpload"} == {
+        need.action.removeprefix("s3:") for need in asked
+    }
+    assert [] == [need for need in asked if not granting(policies("worker"), need)]
+
+
+async def _broken(size: int) -> AsyncIterator[bytes]:
+    async for chunk in some_bytes(size):
+        yield chunk
+    raise ArithmeticError
 
 
 def _is_spared(part: Part, *, by: tuple[str, str]) -> bool:
