@@ -24,6 +24,7 @@ SAFE: dict[str, Any] = {
 }
 POOL, LANE, SCHEDULE = "pool p", "lane live", "schedule s"
 TWO_LANES: list[Change] = [("lane other", "queueUrl", "https://sqs/other"), ("pool q", "lane", "other")]
+JOBS_OF_SIXTEEN: list[Change] = [(POOL, "scaling.kind", "job"), (POOL, "scaling.queueLength", 16)]
 MANY: list[Change] = [
     (POOL, "typicalItem", "30m"),
     (POOL, "longestItem", "30m"),
@@ -110,7 +111,7 @@ LINES = [
         "43201s",
     ),
     # Two rounds of eight items of two minutes, and five minutes to start.
-    Line("jobs-outlive-items", [(POOL, "scaling.kind", "job")], POOL, "scaling.job.activeDeadlineSeconds", 540, 539),
+    Line("jobs-outlive-items", JOBS_OF_SIXTEEN, POOL, "scaling.job.activeDeadlineSeconds", 540, 539),
     Line(
         "jobs-survive-rollouts",
         [(POOL, "scaling.kind", "job")],
@@ -147,7 +148,7 @@ LINES = [
     ),
     Line(
         "in-flight-fits-queue",
-        [*MANY, (POOL, "concurrency", 1000)],
+        [*MANY, (POOL, "concurrency", 1000), (POOL, "scaling.queueLength", 1000)],
         POOL,
         "scaling.max",
         120,
@@ -159,6 +160,7 @@ LINES = [
     # 25 pods of two connections, a schedule's two, one for the migration.
     Line("connections-within-limit", [], "limits", "postgresConnections", 73, 72),
     Line("scaling-counts-in-flight", [], POOL, "scaling.scaleOnInFlight", fine=True, bad=False),
+    Line("pods-are-filled", [], POOL, "scaling.queueLength", 8, 7),
     Line("fallback-works", [], POOL, "scaling.fallback.replicas", 1, 0),
     Line("stall-outlasts-lag", [], SCHEDULE, "PIPELINE_STALL_AFTER", "61s", "60s"),
     Line("runs-end-in-time", [], SCHEDULE, "activeDeadlineSeconds", 12_500, 12_499),

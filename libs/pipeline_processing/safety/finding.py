@@ -16,7 +16,7 @@ Severity = Literal["unsafe", "warning"]
 SPARE_RECEIVES: Final = 2
 """Receives that are no attempt: one for a worker that dies, one for a drain that gives the item back."""
 SURGE: Final = 1.25
-"""A rollout starts a quarter of new pods, Kubernetes' default, before it takes old ones away."""
+"""A rollout starts new pods while a quarter of the old ones still drain: so many more hold connections at once."""
 
 
 @dataclass(frozen=True, slots=True)

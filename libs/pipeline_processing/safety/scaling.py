@@ -12,7 +12,7 @@ from pipeline_processing.safety.lanes import draining
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pipeline_processing.deployment import Deployment, Pool
+    from pipeline_processing.deployment import Deployment, Pool, Schedule
 
 COUNTS_LAG: Final = timedelta(minutes=1)
 """SQS's counts reach their value about a minute after the last change."""
@@ -118,7 +118,7 @@ def _stall_outlasts_lag(deployment: Deployment) -> Iterator[Breach]:
 
 
 def _runs_end_in_time(deployment: Deployment) -> Iterator[Breach]:
-    for schedule in deployment.schedules:
+    for schedule in _runs(deployment):
         took = draining(deployment, schedule.lane)
         deadline = timedelta(seconds=schedule.active_deadline_seconds)
         if took is not None and took > deadline:
@@ -130,8 +130,29 @@ def _runs_end_in_time(deployment: Deployment) -> Iterator[Breach]:
             )
 
 
+def _runs(deployment: Deployment) -> list[Schedule]:
+    """Return the schedules that wait for a lane: those of jobs."""
+    return [schedule for schedule in deployment.schedules if schedule.job]
+
+
 def _no_schedules(deployment: Deployment) -> str:
     return "" if deployment.schedules else "there are no schedules"
+
+
+def _no_runs(deployment: Deployment) -> str:
+    return "" if _runs(deployment) else "no job is scheduled"
+
+
+def _pods_are_filled(deployment: Deployment) -> Iterator[Breach]:
+    for pool in deployment.pools:
+        scaling = pool.scaling
+        if scaling.kind != "fixed" and scaling.queue_length < pool.concurrency:
+            yield Breach(
+                f"pool {pool.name}",
+                f"a pod is started for every {scaling.queue_length} messages, and has places for {pool.concurrency}",
+                f"set scaling.queueLength to {pool.concurrency}",
+                ("scaling.queueLength", pool.concurrency),
+            )
 
 
 SHARED: Final = (
@@ -165,6 +186,13 @@ SHARED: Final = (
         _scaling_counts_in_flight,
     ),
     Rule(
+        "pods-are-filled",
+        "warning",
+        "a pod is started for as many messages as it has places",
+        "pods that cost and are half empty",
+        _pods_are_filled,
+    ),
+    Rule(
         "fallback-works",
         "warning",
         "work goes on while KEDA can not count",
@@ -185,7 +213,7 @@ SHARED: Final = (
         "a controller outlives its lane's largest backlog",
         "the run is left unpublished until somebody gathers it by its id",
         _runs_end_in_time,
-        _no_schedules,
+        _no_runs,
     ),
 )
 """What holds of the whole."""
