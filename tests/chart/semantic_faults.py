@@ -38,6 +38,12 @@ def _trigger(one: Object) -> Object:
     return found
 
 
+def _anti_affinity(**labels: str) -> Object:
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": labels}}
+    weighted = [{"weight": 1, "podAffinityTerm": term}]
+    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": weighted}}
+
+
 def _policy(one: Object) -> list[Object]:
     found: list[Object] = one["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
     return found

@@ -43,6 +43,17 @@ def test_a_fault_of_one_object_is_told(fault: ObjectFault, subjects: list[Subjec
     assert [] != [finding for finding in found if fault.says in finding], found
 
 
+def test_keda_takes_a_workloads_role_only_where_its_account_names_one(subjects: list[Subject]) -> None:
+    production, many_pools = (Subject(Objects(deepcopy(tuple(one.objects.all))), one.values) for one in subjects)
+    for subject in (production, many_pools):
+        for one in subject.objects.of("TriggerAuthentication"):
+            one["spec"]["podIdentity"] = {"provider": "aws", "identityOwner": "workload"}
+    assert [] == semantics.findings(production)
+    found = semantics.findings(many_pools)
+    assert [] != found
+    assert [] == [finding for finding in found if not finding.endswith("has no role for KEDA to take")]
+
+
 def test_a_release_whose_names_would_be_too_long_is_refused_with_the_way_out(chart: Chart) -> None:
     for values in chart.values():
         try:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import yaml
 from tests.chart import documents
-from tests.chart.objects import title
 
 from etl_core.errors import ConfigError
 from etl_core.settings import unknown
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from tests.chart.semantics.subject import Subject
 
 _REFERENCE = re.compile(r"(?<!\$)(?:\$\$)*\$\(([^)]*)\)")
-_DEPLOYMENT = "deployment.yaml"
 
 
 def variables_are_settings(subject: Subject) -> Iterator[str]:
@@ -111,20 +109,9 @@ def _mounted(subject: Subject, pods: Pods, container: Object, path: str) -> str 
     return None
 
 
-def deployments_are_the_same_everywhere(subject: Subject) -> Iterator[str]:
-    texts = {
-        title(one): one["data"][_DEPLOYMENT]
-        for one in subject.objects.of("ConfigMap")
-        if _DEPLOYMENT in (one.get("data") or {})
-    }
-    if len(set(texts.values())) > 1:
-        yield f"{', '.join(texts)} describe different deployments"
-
-
 CHECKS = (
     variables_are_settings,
     pods_know_where_runs_are_recorded,
     arguments_name_variables_that_are_there,
     the_deployment_is_proven_safe,
-    deployments_are_the_same_everywhere,
 )
