@@ -234,6 +234,7 @@ SCHEDULE = {"name": "a", "job": "get_s3_files", "cron": "@daily"}
         ({"settings": {"AWS_DEFAULT_REGION": "eu-west-1"}}, "AWS_DEFAULT_REGION is the chart's: set aws.region"),
         ({"identity": {"keda": {"owner": "workload"}}}, "set identity.keda.roleArn, or owner to keda"),
         ({"identity": {"worker": {"create": False}}}, "name the existing ServiceAccount in identity.worker"),
+        ({"image": {"tag": "latest"}}, "image.tag is latest, which is whatever was pushed last"),
         ({"migrations": {"enabled": True}}, "no Secret holds PIPELINE_DATABASE_URL: name it in secrets"),
         ({"prometheusRule": {"enabled": True}, "monitor": {"enabled": False}}, "set monitor.enabled to true"),
         ({"settings": {"PIPELINE_DATABASE_URL": "postgresql://"}}, "PIPELINE_DATABASE_URL is a secret: put it into"),

@@ -151,6 +151,9 @@
 - commonLabels.{{ $label }} is the chart's own: leave it out
 {{- end -}}
 {{- end -}}
+{{- if and (eq .Values.image.tag "latest") (not .Values.image.digest) }}
+- image.tag is latest, which is whatever was pushed last: a pod that replaces another may run other code: set a version, or digest
+{{- end -}}
 {{- if and .Values.migrations.enabled (not .Values.secrets) }}
 - migrations.enabled, but no Secret holds PIPELINE_DATABASE_URL: name it in secrets
 {{- end -}}
