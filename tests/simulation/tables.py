@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from tests.simulation.study import DEFAULTS, standings
+from tests.simulation.study import DEFAULTS, FOR_DRAWN, standings
 from tests.simulation.traces import TRACES
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ def ranking(table: Table) -> str:
     """Return every policy with its standing, the best first."""
     rows = []
     for one in standings(table):
-        figures = list(table[one.policy].values())
-        hours, turns = sum(one.pod_hours for one in figures), sum(one.turns for one in figures)
+        figures = [figure for trace, figure in table[one.policy].items() if trace not in FOR_DRAWN]
+        hours, turns = sum(figure.pod_hours for figure in figures), sum(figure.turns for figure in figures)
         name = f"**{one.policy}**" if one.policy == DEFAULTS else one.policy
         score = one.out or f"{one.score:.3f}"
         rows.append([name, score, f"{one.waiting:.3f}", f"{one.money:.3f}", f"{hours:.1f}", f"{turns}"])
@@ -44,7 +44,7 @@ def page(table: Table) -> str:
         "Made by `python -m tests.simulation`; [autoscaling.md](../autoscaling.md) says what the columns mean.",
     ]
     for name in table[DEFAULTS]:
-        rows = [[policy, *_cells(row[name])] for policy, row in table.items()]
+        rows = [[policy, *_cells(row[name])] for policy, row in table.items() if name in row]
         parts += [f"## {name}: {TRACES[name].__doc__ or name}".rstrip("."), _table(("policy", *COLUMNS), rows)]
     return "\n\n".join(parts) + "\n"
 

@@ -87,14 +87,14 @@ class Growth(_Part):
 
     percent: Positive = 100
     pods: Positive = 4
-    period_seconds: Annotated[int, Field(ge=1, le=1800)] = 60
+    period_seconds: Annotated[int, Field(ge=1, le=1800)] = 90
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] = 0
 
 
 class Shrinkage(_Part):
     """How fast an autoscaler may take pods away."""
 
-    percent: Annotated[int, Field(ge=1, le=100)] = 50
+    percent: Annotated[int, Field(ge=1, le=100)] = 100
     period_seconds: Annotated[int, Field(ge=1, le=1800)] = 60
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=3600)] = 120
 
@@ -131,7 +131,7 @@ class Scaling(_Part):
     queue_length: Positive = 8
     activation_queue_length: Count = 0
     scale_on_in_flight: bool = True
-    polling_interval: Positive = 15
+    polling_interval: Positive = 5
     cooldown_period: Count = 120
     fallback: Fallback = Fallback()
     scale_up: Growth = Growth()
