@@ -161,7 +161,6 @@ LINES = [
     Line("connections-within-limit", [], "limits", "postgresConnections", 73, 72),
     Line("scaling-counts-in-flight", [], POOL, "scaling.scaleOnInFlight", fine=True, bad=False),
     Line("pods-are-filled", [], POOL, "scaling.queueLength", 8, 7),
-    Line("fallback-works", [], POOL, "scaling.fallback.replicas", 1, 0),
     Line("stall-outlasts-lag", [], SCHEDULE, "PIPELINE_STALL_AFTER", "61s", "60s"),
     Line("runs-end-in-time", [], SCHEDULE, "activeDeadlineSeconds", 12_500, 12_499),
 ]

@@ -61,19 +61,6 @@ def _scaling_counts_in_flight(deployment: Deployment) -> Iterator[Breach]:
             )
 
 
-def _fallback_works(deployment: Deployment) -> Iterator[Breach]:
-    for pool in deployment.pools:
-        scaling = pool.scaling
-        is_asleep = scaling.kind == "deployment" and not scaling.min
-        if is_asleep and not (scaling.fallback.failure_threshold and scaling.fallback.replicas):
-            yield Breach(
-                f"pool {pool.name}",
-                "no pod runs while KEDA can not count messages",
-                "set scaling.fallback.replicas and scaling.fallback.failureThreshold to 1 or more",
-                ("scaling.fallback", {"failureThreshold": 3, "replicas": 1}),
-            )
-
-
 def _writes_within_rate(deployment: Deployment) -> Iterator[Breach]:
     rate, limit = writes_per_second(deployment), deployment.limits.s3_writes_per_second
     if rate > limit:
@@ -191,13 +178,6 @@ SHARED: Final = (
         "a pod is started for as many messages as it has places",
         "pods that cost and are half empty",
         _pods_are_filled,
-    ),
-    Rule(
-        "fallback-works",
-        "warning",
-        "work goes on while KEDA can not count",
-        "an empty pool would not wake until KEDA can count again",
-        _fallback_works,
     ),
     Rule(
         "stall-outlasts-lag",
