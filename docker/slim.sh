@@ -25,4 +25,4 @@ find . -type f -name '*.so' ! -path '*.libs/*' -exec strip --strip-unneeded {} +
 find "$environment/bin" -type f ! -name 'python*' -delete
 rm -rf "$environment/include" "$environment/.gitignore"
 
-"$environment/bin/python" -m compileall -q --invalidation-mode unchecked-hash "$packages"
+"$environment/bin/python" -m compileall -q -f --invalidation-mode unchecked-hash "$packages"

@@ -23,7 +23,8 @@ revision=$(git -C "$root" rev-parse HEAD 2> /dev/null || true)
 created=$(git -C "$root" log -1 --format=%cI 2> /dev/null || true)
 
 # chroot, which needs the host's network: a build inside a container that may not make containers works, too.
-"$here/engine.sh" buildah bud --quiet --isolation chroot --network host --layers --force-rm --pull-never \
+# Equal times: the same sources then make the same image, and the same lock the same layer of dependencies.
+"$here/engine.sh" buildah bud --quiet --isolation chroot --network host --layers --force-rm --pull-never --timestamp 0 \
   --build-context "wheels=$wheels" --build-arg PIP_NO_INDEX=1 \
   --build-arg "VERSION=$version" --build-arg "REVISION=$revision" --build-arg "CREATED=$created" \
   --tag "$tag" --file "$root/docker/Dockerfile" "$root"

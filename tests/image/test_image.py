@@ -112,6 +112,21 @@ print(json.dumps(failed))
     assert {} == python(engine, image, script)
 
 
+def test_nothing_is_compiled_at_a_start(engine: Engine, image: str) -> None:
+    """Modules are compiled, and not looked at whether they are stale (the header's flags: hash-based, unchecked)."""
+    script = """
+import importlib.util, json, os, pathlib, sysconfig
+def flags(source):
+    compiled = pathlib.Path(importlib.util.cache_from_source(str(source)))
+    return int.from_bytes(compiled.read_bytes()[4:8], "little") if compiled.exists() else None
+sources = pathlib.Path(sysconfig.get_path("purelib")).rglob("*.py")
+print(json.dumps({"own": sorted(str(one) for one in sources if flags(one) != 1), "library": flags(os.__file__)}))
+"""
+    found = python(engine, image, script)
+    assert [] == found["own"]
+    assert found["library"] is not None
+
+
 def test_it_starts_as_nobody_in_particular_and_gets_its_signals_itself(engine: Engine, image: str) -> None:
     (found,) = json.loads(engine.done("podman", "image", "inspect", image))
     config = found["Config"]
