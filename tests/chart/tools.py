@@ -95,9 +95,9 @@ def promtool() -> Path:
 
 @cache
 def checkov() -> Path:
-    """Return checkov, in an environment of its own: its pins contradict the product's."""
+    """Return a Python that has the module ``checkov.main``, apart from the product, whose pins contradict its own."""
     lock = hashlib.sha256(CHECKOV_LOCK.read_bytes()).hexdigest()[:12]
-    return _made(TOOLS / f"checkov-{lock}", _install_checkov) / "bin" / "checkov"
+    return _made(TOOLS / f"checkov-{lock}", _install_checkov) / "bin" / "python"
 
 
 def packed(tool: Packed, place: Path = TOOLS) -> Path:
@@ -152,10 +152,9 @@ def _unpack_promtool(folder: Path) -> Path:
 
 
 def _install_checkov(folder: Path) -> Path:
-    """Fill an environment; its scripts name their interpreter, so they are written for the place it will have."""
-    lock = hashlib.sha256(CHECKOV_LOCK.read_bytes()).hexdigest()[:12]
-    environment = folder / f"checkov-{lock}"
-    _run([sys.executable, "-m", "uv", "venv", "--quiet", "--relocatable", "--python", sys.executable, str(environment)])
+    """Fill an environment. It is moved afterwards, which its Python stands, but not the scripts that pip writes."""
+    environment = folder / "checkov"
+    _run([sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, str(environment)])
     install = ["pip", "install", "--require-hashes", "-r", str(CHECKOV_LOCK)]
     python = str(environment / "bin" / "python")
     try:
