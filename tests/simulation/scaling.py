@@ -131,14 +131,15 @@ def shrinkage_limit(replicas: int, changes: Sequence[Moment], now: float, rule: 
     return min(replicas, int(start * (1 - rule.percent / 100)))
 
 
-def fallback_value(trigger: Trigger, rule: Fallback, failures: int) -> Trigger:
+def fallback_value(trigger: Trigger, rule: Fallback, failures: int, replicas: int) -> Trigger:
     """Return ``trigger`` with a made-up value once it has failed *more than* failureThreshold times in a row.
 
-    Fallback, GetMetricsWithFallback and doFallback (static): target x fallback.replicas.
+    Fallback, GetMetricsWithFallback and doFallback, with the chart's behavior, currentReplicasIfHigher: the target
+    times fallback.replicas, or times what there is.
     """
     if trigger.value is not None or failures <= rule.failure_threshold:
         return trigger
-    return Trigger(trigger.target * rule.replicas, trigger.target, trigger.activation)
+    return Trigger(trigger.target * max(rule.replicas, replicas), trigger.target, trigger.activation)
 
 
 @dataclass(slots=True)
@@ -213,7 +214,9 @@ class Autoscaler:
             return 0  # scaling is disabled while the target has no replicas
         if not least <= replicas <= most:
             return min(max(replicas, least), most)
-        wish = recommendation([proposal(trigger, replicas) for trigger in self._with_fallback(found)], replicas)
+        wish = recommendation(
+            [proposal(trigger, replicas) for trigger in self._with_fallback(found, replicas)], replicas
+        )
         if wish is None:
             return replicas
         desired = self._limited(now, self._stabilised(now, wish, replicas), replicas)
@@ -221,13 +224,13 @@ class Autoscaler:
             self._changes.append(Moment(now, desired - replicas))
         return desired
 
-    def _with_fallback(self, found: Sequence[Trigger]) -> list[Trigger]:
+    def _with_fallback(self, found: Sequence[Trigger], replicas: int) -> list[Trigger]:
         failures = self._failures or [0] * len(found)
         self._failures = [
             0 if one.value is not None else before + 1 for one, before in zip(found, failures, strict=True)
         ]
         rule = self.scaling.fallback
-        return [fallback_value(one, rule, count) for one, count in zip(found, self._failures, strict=True)]
+        return [fallback_value(one, rule, count, replicas) for one, count in zip(found, self._failures, strict=True)]
 
     def _stabilised(self, now: float, wish: int, replicas: int) -> int:
         up = self.scaling.scale_up.stabilization_window_seconds

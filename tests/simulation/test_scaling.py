@@ -228,6 +228,11 @@ def test_the_fallback_holds_after_more_failures_than_its_threshold() -> None:
     assert [4, 4, 4, 4, 6, 6] == ran(autoscaler, [Counts(20)] + [None] * 5, 4)
 
 
+def test_the_fallback_takes_no_pod_away() -> None:
+    autoscaler = Autoscaler(scaling(fallback=Fallback(failure_threshold=1, replicas=2), scale_down=AT_ONCE))
+    assert [4, 4, 4, 4, 4] == ran(autoscaler, [Counts(20)] + [None] * 4, 4)
+
+
 def test_an_answer_ends_the_count_of_failures() -> None:
     autoscaler = Autoscaler(scaling(fallback=Fallback(failure_threshold=1, replicas=6), scale_up=FAST))
     assert [4, 4, 4, 4, 6] == ran(autoscaler, [Counts(20), None, Counts(20), None, None], 4)
