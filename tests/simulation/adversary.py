@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from math import ceil, log
-from typing import TYPE_CHECKING, Any, Final
+from math import ceil
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 from tests.simulation.services import WINDOW
@@ -20,11 +20,8 @@ if TYPE_CHECKING:
 
     from hypothesis.strategies import DrawFn
 
-    from pipeline_processing.deployment import Pool
 
 LANES = ("live", "slow")
-START: Final = 105.0
-"""From a message to a pod that works: KEDA's look (15 s), counts that lag (60 s), the pod's start (30 s)."""
 EDGE = st.sampled_from([0, 0, 0, 1, 7, 30])
 """How far from a rule's line, mostly on it."""
 
@@ -91,15 +88,16 @@ def deployments(draw: DrawFn) -> Deployment:
     roomy = parse(document)
     for name, lane in document["lanes"].items():
         (pool,) = roomy.pools_of(name)
-        lane["retention"] = f"{ceil(time_needed(roomy, pool)) + draw(EDGE)}s"
+        took = draining(roomy, name)
+        assert took is not None
+        lane["retention"] = f"{ceil((took + retrying(pool)).total_seconds()) + draw(EDGE)}s"
         document["pools"][lanes.index(name)]["scaling"]["job"]["activeDeadlineSeconds"] = ceil(
             job_time(pool).total_seconds()
         ) + draw(EDGE)
         lane["maxReceiveCount"] = pool.effective.max_attempts + SPARE_RECEIVES + draw(st.integers(0, 1))
     burst = sum(pool.slots for pool in roomy.pools) * roomy.limits.s3_writes_per_item / WINDOW
     document["limits"]["s3WritesPerSecond"] = ceil(max(writes_per_second(roomy), burst)) + draw(EDGE)
-    most = sum(pods_at_once(pool) * pool.effective.database_connections for pool in roomy.pools)
-    document["limits"]["postgresConnections"] = max(most, connections(roomy)) + 1 + draw(EDGE)
+    document["limits"]["postgresConnections"] = connections(roomy) + 1 + draw(EDGE)
     deployment = parse(document)
     assert [] == [finding.message for finding in prove(deployment) if finding.severity == "unsafe"]
     return deployment
@@ -107,35 +105,6 @@ def deployments(draw: DrawFn) -> Deployment:
 
 def _thousand(moment: float) -> int:
     return int(moment // 1000)
-
-
-def pods_at_once(pool: Pool) -> int:
-    """Return how many pods hold connections at once: old ones drain while new ones work already.
-
-    Of jobs KEDA starts up to the maximum *beside* the minimum (`tests.simulation.scaling.new_jobs`).
-    """
-    scaling = pool.scaling
-    return scaling.min + scaling.max if scaling.kind == "job" else 2 * scaling.most
-
-
-def time_needed(deployment: Deployment, pool: Pool) -> float:
-    """Return the seconds that a lane's last item may need, from the send of its largest backlog."""
-    settings, scaling = pool.effective, pool.scaling
-    typical, longest = pool.typical_item.total_seconds(), pool.longest_item.total_seconds()
-    backlog = deployment.lanes[pool.lane].largest_backlog
-    share = scaling.queue_length
-    if scaling.kind == "job":  # pods of one share each, one after the other
-        places = min(pool.concurrency, share)
-        rounds = ceil(backlog / (share * scaling.max))
-        took = rounds * (START + share * typical / places + longest)
-    else:  # as the backlog shrinks below a share a pod, so do the pods
-        tail = share * typical / pool.concurrency * (1 + log(scaling.most))
-        took = backlog * typical / pool.slots + tail
-    deaths = SPARE_RECEIVES * (longest + settings.lease.total_seconds() + START)
-    attempts = settings.max_attempts * (longest + settings.backoff_cap.total_seconds())
-    as_ruled = draining(deployment, pool.lane)
-    assert as_ruled is not None
-    return max(2 * START + took + attempts + deaths, (as_ruled + retrying(pool)).total_seconds())
 
 
 @st.composite

@@ -63,6 +63,31 @@ CASES: Final[dict[str, Case]] = {
         harm=Harm.BURIED,
         mend=((POOL, "PIPELINE_DRAIN", "80s"),),
     ),
+    "items-survive-rollouts": Case(
+        breaking=((POOL, "scaling.kind", "fixed"), (POOL, "scaling.min", 2), (POOL, "PIPELINE_DRAIN", "30s")),
+        world=World([Item(seconds=80, fates=(*(EVICTS,) * 6, KILLS))]),
+        harm=Harm.BURIED,
+        mend=((POOL, "PIPELINE_DRAIN", "80s"),),
+    ),
+    "pools-agree": Case(
+        # Items of five minutes, for which jobs are there, are taken by pods that drain for a minute and a half.
+        breaking=(
+            (LANE, "retention", "2h"),
+            (LANE, "largestBacklog", 5),
+            (POOL, "scaling.min", 20),
+            (POOL, "scaling.max", 20),
+            ("pool jobs", "scaling.kind", "job"),
+            ("pool jobs", "longestItem", "5m"),
+            ("pool jobs", "scaling.job.activeDeadlineSeconds", 700),
+        ),
+        world=World([Item(seconds=300, fates=(*(EVICTS,) * 6, KILLS))] * 5),
+        harm=Harm.BURIED,
+        mend=(
+            (POOL, "longestItem", "5m"),
+            (POOL, "PIPELINE_DRAIN", "5m"),
+            (POOL, "terminationGracePeriodSeconds", 400),
+        ),
+    ),
     "items-fit-visibility": Case(
         # Seven times, twelve hours each. The mend is a promise: such items are cut in two.
         breaking=(
@@ -168,3 +193,82 @@ CASES: Final[dict[str, Case]] = {
         harm=Harm.BURIED,
     ),
 }
+
+EDGES: Final[tuple[tuple[str, Case], ...]] = (
+    (
+        # No lease is renewed beyond twelve hours: the last one ends a lease before them.
+        "items-fit-visibility",
+        Case(
+            breaking=(
+                (LANE, "retention", "11d"),
+                (POOL, "longestItem", "43180s"),
+                (POOL, "PIPELINE_DRAIN", "12h"),
+                (POOL, "terminationGracePeriodSeconds", 14 * 3600),
+            ),
+            world=World([Item(seconds=43_180)]),
+            harm=Harm.BURIED,
+            other=World([Item(seconds=21_590)] * 2),
+        ),
+    ),
+    (
+        # All old pods of a rollout still drain, with their connections, when the last new one starts.
+        "connections-within-limit",
+        Case(
+            breaking=(
+                (POOL, "scaling.max", 20),
+                (POOL, "scaling.min", 20),
+                (LANE, "largestBacklog", 300),
+                (LANE, "retention", "4h"),
+                (LIMITS, "postgresConnections", 95),
+                (LIMITS, "postgresReserved", 20),
+            ),
+            world=World([Item(seconds=80)] * 120, rollouts=[200], start=10.0),
+            harm=Harm.BURIED,
+        ),
+    ),
+    (
+        # A worker that dies takes the time with it that it had worked.
+        "retries-within-retention",
+        Case(
+            breaking=(
+                (POOL, "PIPELINE_MAX_ATTEMPTS", "1"),
+                (POOL, "PIPELINE_BACKOFF_CAP", "1s"),
+                (LANE, "largestBacklog", 1),
+                (LANE, "retention", "265s"),
+            ),
+            world=World([Item(seconds=80, fates=(KILLS, KILLS))]),
+            harm=Harm.LOST,
+        ),
+    ),
+    (
+        # A job's pod takes one item, whatever its concurrency, ends, and the next one has to start.
+        "backlog-within-retention",
+        Case(
+            breaking=(
+                (POOL, "scaling.kind", "job"),
+                (POOL, "concurrency", 4),
+                (POOL, "typicalItem", "45s"),
+                (LANE, "retention", "1700s"),
+            ),
+            world=World([Item(seconds=45)] * 100),
+            harm=Harm.LOST,
+            mend=((LANE, "retention", "5h"),),
+        ),
+    ),
+    (
+        # With a hundred messages a pod, a hundred messages are one pod's.
+        "backlog-within-retention",
+        Case(
+            breaking=(
+                (POOL, "scaling.max", 10),
+                (POOL, "scaling.queueLength", 100),
+                (POOL, "typicalItem", "45s"),
+                (LANE, "retention", "2000s"),
+            ),
+            world=World([Item(seconds=45)] * 100),
+            harm=Harm.LOST,
+            mend=((POOL, "scaling.queueLength", 1),),
+        ),
+    ),
+)
+"""Where a rule's line runs closer than one would think."""

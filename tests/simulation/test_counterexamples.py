@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from tests.simulation.counterexamples import CASES, Case
+from tests.simulation.counterexamples import CASES, EDGES, Case
 from tests.simulation.documents import Change, deployment
 from tests.simulation.lives import harms
 from tests.simulation.simulate import run
 
 from pipeline_processing.safety import RULES, prove
 
-cases = pytest.mark.parametrize(("rule", "case"), CASES.items(), ids=CASES)
+ALL = [*CASES.items(), *EDGES]
+cases = pytest.mark.parametrize(("rule", "case"), ALL, ids=[rule for rule, _ in ALL])
 
 
 def refused(*changes: Change) -> list[str]:

@@ -11,7 +11,7 @@ from pipeline_processing.safety import RULES
 if TYPE_CHECKING:
     from pathlib import Path
 
-SAFE = "lanes: {live: {}}\npools: [{name: live, lane: live, longestItem: 30s, scaling: {max: 5}}]\n"
+SAFE = "lanes: {live: {}}\npools: [{name: live, lane: live, longestItem: 30s, scaling: {max: 4}}]\n"
 
 
 def _run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, dict[str, str]]]:
@@ -59,7 +59,7 @@ def test_an_unsafe_deployment_is_refused_with_reason_and_way_out(
     assert (2, "unsafe") == (code, check["state"])
     assert "but Postgres has 20" in check["message"]
     assert "Postgres refuses the rest" in check["message"]
-    assert "limits.postgresConnections to 81 or more" in check["way_out"]  # 7 pods of 10, one migration, 10 kept
+    assert "limits.postgresConnections to 91 or more" in check["way_out"]  # 8 pods of 10, one migration, 10 kept
 
 
 def test_what_is_not_limited_is_skipped_not_proven(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

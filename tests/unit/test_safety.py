@@ -64,9 +64,10 @@ def test_dead_letters_are_kept_for_fourteen_days() -> None:
 
 
 def test_retries_that_outlast_the_retention_are_unsafe() -> None:
-    # Five attempts of up to a lease (5 min) and a wait (15 min) each, and two leases of workers that die: 110 min.
-    assert [] == _rules(policy=_queue(retention=timedelta(minutes=110)))
-    assert [("retries-within-retention", "unsafe")] == _rules(policy=_queue(retention=timedelta(minutes=109)))
+    # Five attempts of up to a lease (5 min) and a wait (15 min) each, and two workers that die, each with its work, its
+    # lease and its successor's start: 123.5 min.
+    assert [] == _rules(policy=_queue(retention=timedelta(minutes=124)))
+    assert [("retries-within-retention", "unsafe")] == _rules(policy=_queue(retention=timedelta(minutes=123)))
 
 
 def test_unsafe_findings_come_first_and_each_says_why_and_what_to_do() -> None:

@@ -204,7 +204,7 @@ class Limits(_Part):
     """What the services around stand; 0 connections: not limited."""
 
     postgres_connections: Count = 100
-    postgres_reserved: Count = 20
+    postgres_reserved: Count = 10
     s3_writes_per_second: Positive = 3500
     s3_writes_per_item: Positive = 3
 

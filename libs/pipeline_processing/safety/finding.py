@@ -15,8 +15,8 @@ Severity = Literal["unsafe", "warning"]
 
 SPARE_RECEIVES: Final = 2
 """Receives that are no attempt: one for a worker that dies, one for a drain that gives the item back."""
-SURGE: Final = 1.25
-"""A rollout starts new pods while a quarter of the old ones still drain: so many more hold connections at once."""
+SURGE: Final = 2
+"""A rollout goes on as new pods are ready: by its end every old one may still drain, and hold its connections."""
 
 
 @dataclass(frozen=True, slots=True)

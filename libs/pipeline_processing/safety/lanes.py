@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import timedelta
-from math import ceil
+from math import ceil, log
 from typing import TYPE_CHECKING, Final
 
 from pipeline_processing.deployment import RETENTION_LIMIT
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 IN_FLIGHT_LIMIT: Final = 120_000
 """Messages in flight that a standard queue allows; beyond it a receive comes back empty."""
+POD_START: Final = timedelta(seconds=105)
+"""From a message to a pod that works: KEDA's look, counts that lag, a pod's start."""
 TIME_TO_LOOK: Final = timedelta(days=3)
 """A weekend: what an operator must have before a dead letter is dropped."""
 
@@ -25,13 +27,31 @@ def retrying(pool: Pool) -> timedelta:
     """Return the longest that an item may be on its way once it was received: attempts, waits, workers that die."""
     settings = pool.effective
     attempts = settings.max_attempts * (pool.longest_item + settings.backoff_cap)
-    return attempts + SPARE_RECEIVES * settings.lease
+    return attempts + SPARE_RECEIVES * (pool.longest_item + settings.lease + POD_START)
 
 
-def draining(deployment: Deployment, lane: str) -> timedelta | None:
-    """Return how long the lane's largest backlog takes with all its pods, at an item's usual time; None: for ever."""
-    rate = sum(pool.slots / pool.typical_item.total_seconds() for pool in deployment.pools_of(lane))
-    return timedelta(seconds=deployment.lanes[lane].largest_backlog / rate) if rate else None
+def draining(deployment: Deployment, lane: str, backlog: int | None = None) -> timedelta | None:
+    """Return how long a backlog (None: the largest) takes with all pods, at an item's usual time; None: for ever."""
+    backlog = backlog or deployment.lanes[lane].largest_backlog
+    pools = [pool for pool in deployment.pools_of(lane) if pool.slots]
+    rate = sum(1 / _taking(pool, backlog).total_seconds() for pool in pools)
+    return 2 * POD_START + timedelta(seconds=1 / rate) + max(map(_tail, pools)) if rate else None
+
+
+def _taking(pool: Pool, backlog: int) -> timedelta:
+    """Return how long a pool alone works on a backlog. A job's pod takes its share, ends, and another one starts."""
+    if pool.scaling.kind != "job":
+        return backlog * pool.typical_item / pool.slots
+    share = pool.scaling.queue_length
+    work = share * pool.typical_item / min(pool.concurrency, share)
+    return ceil(backlog / (share * pool.scaling.max)) * (POD_START + work) + pool.longest_item
+
+
+def _tail(pool: Pool) -> timedelta:
+    """Return what is added as a backlog shrinks below queueLength for each pod, and the pods with it."""
+    if pool.scaling.kind != "deployment":
+        return timedelta(0)
+    return pool.scaling.queue_length * pool.typical_item / pool.concurrency * (1 + log(pool.scaling.max))
 
 
 def _has_dead_letters(deployment: Deployment) -> Iterator[Breach]:
@@ -114,7 +134,7 @@ def _backlog_within_retention(deployment: Deployment) -> Iterator[Breach]:
 
 
 def _too_slow(deployment: Deployment, name: str, lane: Lane, took: timedelta, retries: timedelta) -> Breach:
-    fits = int(lane.largest_backlog * max(lane.retention - retries, timedelta(0)) / took)
+    fits = _fitting(deployment, name, lane.retention - retries)
     pods = sum(pool.scaling.most for pool in deployment.pools_of(name))
     return Breach(
         f"lane {name}",
@@ -122,8 +142,21 @@ def _too_slow(deployment: Deployment, name: str, lane: Lane, took: timedelta, re
         f" {roughly(retries)}, but the queue keeps a message for {say(lane.retention)}",
         f"raise scaling.max or concurrency, keep messages longer, or put at most {fits:,} items in at once"
         " (largestBacklog)",
-        ("largestBacklog", max(1, fits)),
+        ("largestBacklog", fits),
     )
+
+
+def _fitting(deployment: Deployment, name: str, allowed: timedelta) -> int:
+    """Return the largest backlog that is worked off in that time, at least one item."""
+    fits, too_many = 1, deployment.lanes[name].largest_backlog
+    while too_many - fits > 1:
+        middle = (fits + too_many) // 2
+        took = draining(deployment, name, middle)
+        if took is not None and took <= allowed:
+            fits = middle
+        else:
+            too_many = middle
+    return fits
 
 
 def _lanes_have_workers(deployment: Deployment) -> Iterator[Breach]:
@@ -163,6 +196,21 @@ def _lanes_are_apart(deployment: Deployment) -> Iterator[Breach]:
             yield Breach(
                 f"lane {names[-1]}", f"lanes {', '.join(names)} share the queue {queue}", "give each lane its own"
             )
+
+
+def _pools_agree(deployment: Deployment) -> Iterator[Breach]:
+    for name in deployment.lanes:
+        pools = sorted(deployment.pools_of(name), key=lambda pool: pool.longest_item)
+        for pool in pools:
+            longest = pools[-1].longest_item
+            if pool.longest_item < longest:
+                yield Breach(
+                    f"pool {pool.name}",
+                    f"it is made for items of up to {say(pool.longest_item)}, but lane {name} has some of"
+                    f" {say(longest)}, by pool {pools[-1].name}",
+                    f"set longestItem to {say(longest)}, or give such items a lane of their own",
+                    ("longestItem", say(longest)),
+                )
 
 
 def _in_flight_fits_queue(deployment: Deployment) -> Iterator[Breach]:
@@ -241,6 +289,13 @@ LANES: Final = (
         "each lane has queues of its own",
         "what must not starve would wait behind the other lane's backlog, until the queue drops it",
         _lanes_are_apart,
+    ),
+    Rule(
+        "pools-agree",
+        "unsafe",
+        "whichever pool of a lane takes an item can finish it",
+        "a queue does not choose: long items are taken by pods whose drain and deadline are too short for them",
+        _pools_agree,
     ),
     Rule(
         "operators-have-time",

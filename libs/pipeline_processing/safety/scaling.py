@@ -22,8 +22,9 @@ FOR_MIGRATION: Final = 1
 
 def pods_at_once(pool: Pool) -> int:
     """Return how many pods of a pool may run at once, a rollout's included."""
-    most = pool.scaling.most
-    return most if pool.scaling.kind == "job" else ceil(most * SURGE)
+    scaling = pool.scaling
+    # KEDA starts jobs up to the maximum beside the minimum.
+    return scaling.min + scaling.max if scaling.kind == "job" else ceil(scaling.most * SURGE)
 
 
 def connections(deployment: Deployment) -> int:

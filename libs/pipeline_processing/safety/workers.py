@@ -31,8 +31,7 @@ def _lease_covers_heartbeats(deployment: Deployment) -> Iterator[Breach]:
                 _of(pool),
                 f"the lease ({say(settings.lease)}) is shorter than {HEARTBEATS_PER_LEASE} heartbeats"
                 f" ({say(settings.heartbeat)} each)",
-                f"set PIPELINE_LEASE to {say(needed)} or more, or PIPELINE_HEARTBEAT to"
-                f" {say(often)} or less",
+                f"set PIPELINE_LEASE to {say(needed)} or more, or PIPELINE_HEARTBEAT to {say(often)} or less",
                 ("PIPELINE_HEARTBEAT", say(often)),
             )
 
@@ -101,12 +100,14 @@ def _interrupting(pool: Pool) -> Breach:
 
 def _items_fit_visibility(deployment: Deployment) -> Iterator[Breach]:
     for pool in deployment.pools:
-        if pool.longest_item > VISIBILITY_LIMIT:
+        longest = VISIBILITY_LIMIT - pool.effective.lease  # no renewal may pass the limit, so the last ends before it
+        if pool.longest_item > longest:
             yield Breach(
                 _of(pool),
-                f"an item may take {say(pool.longest_item)}, but SQS holds a message for {say(VISIBILITY_LIMIT)}",
+                f"an item may take {say(pool.longest_item)}, but SQS holds a message for {say(VISIBILITY_LIMIT)}, and a"
+                f" lease of {say(pool.effective.lease)} is not renewed beyond that",
                 "cut such items smaller",
-                ("longestItem", say(VISIBILITY_LIMIT)),
+                ("longestItem", say(longest)),
             )
 
 
@@ -188,7 +189,7 @@ PODS: Final = (
     ),
     Rule(
         "items-survive-rollouts",
-        "warning",
+        "unsafe",
         "an item that a rollout meets is finished",
         "each rollout costs a long item a receive that is no attempt",
         _items_survive_rollouts,
