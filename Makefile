@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 TESTS  ?= tests/unit tests/contract tests/architecture tests/integration tests/simulation tests/scenario
 JOBS   ?= 2
-RUNGS  := yaml helm schemas semantics policy alerts dashboard values workloads mutations
+RUNGS  := tools yaml helm schemas semantics alerts dashboard policy values workloads mutations
 # The local endpoint pins another botocore, so it has an environment, and a lock, of its own.
 # The image needs no local stack, so requirements.lock has none; a laptop's environment has both.
 LOCAL    := services/pipeline_local/requirements.lock
@@ -40,7 +40,7 @@ package: setup-dev ## Build the wheel and check that it holds every package
 	$(BIN)/python tests/architecture/wheel_contents.py
 
 chart: setup-dev ## Check the chart as a cluster would: Helm, schemas, references, policy, alerts, dashboard, planted faults
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/chart
+	$(BIN)/python -m pytest -n $(JOBS) --dist load tests/chart
 
 # One rung of that alone, as in `make chart-helm`.
 $(RUNGS:%=chart-%): chart-%: setup-dev
@@ -70,6 +70,8 @@ lock: setup-dev ## Rewrite the hashed locks: the product's, its developers', and
 	  --extra db --extra local --constraint requirements.lock pyproject.toml --output-file $(LOCAL)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --all-extras --constraint $(LOCAL) pyproject.toml --output-file requirements-dev.lock
+	echo checkov==3.3.30 | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-annotate --no-header - --output-file tests/chart/checkov.lock
 	sed -n 's/ .*//; /^[A-Za-z]/p' $(ENDPOINT) | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-header - --output-file $(ENDPOINT)
 
