@@ -70,6 +70,8 @@ lock: setup-dev ## Rewrite the hashed locks: the product's, its developers', and
 	  --extra db --extra local --constraint requirements.lock pyproject.toml --output-file $(LOCAL)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 	  --all-extras --constraint $(LOCAL) pyproject.toml --output-file requirements-dev.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-annotate --no-header \
+	  docker/requirements-build.txt --output-file docker/requirements-build.lock
 	echo checkov==3.3.30 | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-annotate --no-header - --output-file tests/chart/checkov.lock
 	sed -n 's/ .*//; /^[A-Za-z]/p' $(ENDPOINT) | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -95,5 +97,6 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
 
-clean: ## Remove the environment, caches and the local stack's data
+clean: ## Remove the environment, tools, caches and the local stack's data
+	umount --recursive .tools/image/storage/overlay 2> /dev/null || true
 	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist build
