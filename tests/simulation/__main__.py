@@ -79,8 +79,9 @@ def _drawn(trace: str, runs: Mapping[str, Sequence[Sample]]) -> str:
     """Return the picture of one trace, up to the moment from which nothing more happens under any policy."""
     latest = max(max(sample.at for sample in samples if sample.pods["live"]) for samples in runs.values())
     kept = {name: [one for one in runs[name] if one.at <= latest] for name in DRAWN}
+    says = TRACES[trace]().says
     return picture(
-        TRACES[trace]().says.capitalize(),
+        says[0].upper() + says[1:],
         [
             Panel(
                 "Backlog", {name: [(one.at, one.visible["live"]) for one in kept[name]] for name in kept}, "messages"

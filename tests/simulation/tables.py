@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from tests.simulation.study import DEFAULTS, FOR_DRAWN, standings
-from tests.simulation.traces import TRACES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +33,7 @@ def ranking(table: Table) -> str:
 
 def by_trace(table: Table, policy: str = DEFAULTS) -> str:
     """Return one policy's figures, a row for each trace."""
-    return _table(("trace", *COLUMNS), [[name, *_cells(figures)] for name, figures in table[policy].items()])
+    return _table(("trace", *COLUMNS), [[name, *_cells(figures, name)] for name, figures in table[policy].items()])
 
 
 def page(table: Table) -> str:
@@ -44,8 +43,8 @@ def page(table: Table) -> str:
         "Made by `python -m tests.simulation`; [autoscaling.md](../autoscaling.md) says what the columns mean.",
     ]
     for name in table[DEFAULTS]:
-        rows = [[policy, *_cells(row[name])] for policy, row in table.items() if name in row]
-        parts += [f"## {name}: {TRACES[name].__doc__ or name}".rstrip("."), _table(("policy", *COLUMNS), rows)]
+        rows = [[policy, *_cells(row[name], name)] for policy, row in table.items() if name in row]
+        parts += [f"## {name}", _table(("policy", *COLUMNS), rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -55,10 +54,10 @@ def inserted(text: str, name: str, table: str) -> str:
     return between.sub(lambda found: f"{found[1]}\n{table}\n\n{found[2]}", text)
 
 
-def _cells(figures: Figures) -> list[str]:
+def _cells(figures: Figures, trace: str) -> list[str]:
     return [
         *(_time(seconds) for seconds in (figures.drained, figures.age_95, figures.age_most)),
-        *(_time(seconds) for seconds in (figures.wait_95, figures.quiet_95)),
+        *(_time(figures.wait_95), _time(figures.quiet_95) if trace == "noisy" else ""),
         *(f"{figures.pod_hours:.1f}", f"{figures.pods:.2f}", f"{figures.requests:.2f}"),
         *(
             f"{number:,}"
