@@ -22,13 +22,13 @@ from tests.simulation.scaling import (
     triggers,
 )
 
-from pipeline_processing.deployment import Fallback, Growth, QueueAge, Scaling, Shrinkage
+from pipeline_processing.deployment import Scaling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FAST = Growth(percent=900, pods=1, period_seconds=15)
-AT_ONCE = Shrinkage(percent=100, period_seconds=15, stabilization_window_seconds=0)
+FAST = {"percent": 900, "pods": 1, "period_seconds": 15}
+AT_ONCE = {"percent": 100, "period_seconds": 15, "stabilization_window_seconds": 0}
 
 
 def scaling(**fields: object) -> Scaling:
@@ -56,7 +56,7 @@ def test_the_length_of_a_queue_holds_what_is_in_flight_only_where_asked(in_fligh
 
 
 def test_the_age_of_the_oldest_message_is_a_second_trigger() -> None:
-    found = triggers(scaling(queue_age=QueueAge(enabled=True, threshold=300)), Counts(visible=3, oldest=900))
+    found = triggers(scaling(queue_age={"enabled": True, "threshold": 300}), Counts(visible=3, oldest=900))
     assert [Trigger(3, 5, 0), Trigger(900, 300, 0)] == found
 
 
@@ -96,31 +96,33 @@ def test_a_metric_that_can_not_be_read_forbids_going_down_but_not_up() -> None:
 
 
 def test_nine_hundred_percent_make_ten_of_one_and_a_hundred_of_ten() -> None:
-    assert [10, 100, 1000] == [growth_limit(pods, [], 60, Growth(percent=900, pods=1)) for pods in (1, 10, 100)]
+    assert [10, 100, 1000] == [
+        growth_limit(pods, [], 60, scaling(scale_up={"percent": 900, "pods": 1}).scale_up) for pods in (1, 10, 100)
+    ]
 
 
 def test_of_two_policies_the_one_that_allows_more_counts() -> None:
-    usual = Growth(percent=100, pods=4, period_seconds=15)
+    usual = scaling(scale_up={"percent": 100, "pods": 4, "period_seconds": 15}).scale_up
     assert [5, 8, 10] == [growth_limit(pods, [], 60, usual) for pods in (1, 4, 5)]
 
 
 def test_a_rate_counts_what_was_added_in_its_period_already() -> None:
-    rule = Growth(percent=1, pods=4, period_seconds=60)
+    rule = scaling(scale_up={"percent": 1, "pods": 4, "period_seconds": 60}).scale_up
     assert [12, 14] == [growth_limit(12, [Moment(at, 2), Moment(31, 2)], 90, rule) for at in (31, 30)]
 
 
 def test_ten_percent_take_eight_of_eighty_and_then_eight_of_seventy_two() -> None:
-    rule = Shrinkage(percent=10, period_seconds=60)
+    rule = scaling(scale_down={"percent": 10, "period_seconds": 60}).scale_down
     assert [72, 64] == [shrinkage_limit(pods, [], 60, rule) for pods in (80, 72)]
 
 
 def test_ten_percent_take_one_pod_however_few_there_are() -> None:
-    rule = Shrinkage(percent=10, period_seconds=60)
+    rule = scaling(scale_down={"percent": 10, "period_seconds": 60}).scale_down
     assert [8, 1, 0] == [shrinkage_limit(pods, [], 60, rule) for pods in (9, 2, 1)]
 
 
 def test_pods_taken_away_in_a_period_use_its_allowance_up() -> None:
-    rule = Shrinkage(percent=10, period_seconds=60)
+    rule = scaling(scale_down={"percent": 10, "period_seconds": 60}).scale_down
     assert [18, 16] == [shrinkage_limit(18, [Moment(at, -2)], 90, rule) for at in (31, 30)]
 
 
@@ -174,7 +176,7 @@ def test_the_hpa_takes_no_pod_below_one_and_keda_takes_the_last_after_the_cooldo
 
 
 def test_the_cooldown_ends_all_pods_at_once_whatever_window_and_rate_say() -> None:
-    slow = Shrinkage(percent=10, period_seconds=60, stabilization_window_seconds=300)
+    slow = {"percent": 10, "period_seconds": 60, "stabilization_window_seconds": 300}
     autoscaler = Autoscaler(scaling(cooldown_period=30, scale_down=slow))
     assert [4, 4, 4, 0] == ran(autoscaler, [Counts(20)] + [Counts(0)] * 3, 4)
 
@@ -224,27 +226,27 @@ def test_the_defaults_hold_all_pods_for_two_minutes_after_the_peak() -> None:
 
 
 def test_the_fallback_holds_after_more_failures_than_its_threshold() -> None:
-    autoscaler = Autoscaler(scaling(fallback=Fallback(failure_threshold=3, replicas=6), scale_up=FAST))
+    autoscaler = Autoscaler(scaling(fallback={"failure_threshold": 3, "replicas": 6}, scale_up=FAST))
     assert [4, 4, 4, 4, 6, 6] == ran(autoscaler, [Counts(20)] + [None] * 5, 4)
 
 
 def test_the_fallback_takes_no_pod_away() -> None:
-    autoscaler = Autoscaler(scaling(fallback=Fallback(failure_threshold=1, replicas=2), scale_down=AT_ONCE))
+    autoscaler = Autoscaler(scaling(fallback={"failure_threshold": 1, "replicas": 2}, scale_down=AT_ONCE))
     assert [4, 4, 4, 4, 4] == ran(autoscaler, [Counts(20)] + [None] * 4, 4)
 
 
 def test_an_answer_ends_the_count_of_failures() -> None:
-    autoscaler = Autoscaler(scaling(fallback=Fallback(failure_threshold=1, replicas=6), scale_up=FAST))
+    autoscaler = Autoscaler(scaling(fallback={"failure_threshold": 1, "replicas": 6}, scale_up=FAST))
     assert [4, 4, 4, 4, 6] == ran(autoscaler, [Counts(20), None, Counts(20), None, None], 4)
 
 
 def test_a_pool_of_none_stays_of_none_while_nobody_can_count() -> None:
-    autoscaler = Autoscaler(scaling(fallback=Fallback(failure_threshold=0, replicas=6)))
+    autoscaler = Autoscaler(scaling(fallback={"failure_threshold": 0, "replicas": 6}))
     assert [0, 0, 0, 0] == ran(autoscaler, [None] * 4, 0)
 
 
 def test_pods_outlast_the_cooldown_while_nobody_can_count() -> None:
-    autoscaler = Autoscaler(scaling(cooldown_period=15, fallback=Fallback(failure_threshold=100, replicas=1)))
+    autoscaler = Autoscaler(scaling(cooldown_period=15, fallback={"failure_threshold": 100, "replicas": 1}))
     assert [2, 2, 2, 2, 2] == ran(autoscaler, [Counts(10)] + [None] * 4, 2)
 
 
