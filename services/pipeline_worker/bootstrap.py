@@ -40,8 +40,10 @@ from pipeline_worker.measures import Measures
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
 
     from etl_core.queue import Queue
+    from pipeline_processing.deployment import Deployment
     from pipeline_processing.messages import ItemMessage
     from pipeline_processing.model import Item, Processor
 
@@ -175,7 +177,7 @@ async def _refuse_unsafe(settings: Settings, queue: Queue, dead_letters: Queue) 
     findings, ours = unsafe(settings, policy, dead_policy), {"pool this worker", "lane this"}
     if settings.deployment:
         deployment, pool = as_running(
-            from_document(settings.deployment), settings.pool, environment(), policy, dead_policy
+            _described(settings.deployment), settings.pool, environment(), policy, dead_policy
         )
         findings, ours = prove(deployment), {f"pool {pool.name}", f"lane {pool.lane}", "limits"}
     faults = [finding for finding in findings if finding.severity == "unsafe" and finding.where in ours]
@@ -193,6 +195,16 @@ async def _refuse_unsafe(settings: Settings, queue: Queue, dead_letters: Queue) 
             where=f"queue {queue.name}",
             way_out="; ".join(fault.fix for fault in faults),
         )
+
+
+def _described(path: Path) -> Deployment:
+    """Return the deployment; a fault in a schedule is told, and keeps no worker from its work."""
+    try:
+        return from_document(path)
+    except ConfigError as error:
+        deployment = from_document(path, without=("scheduleDefaults", "schedules"))
+        log.warning("settings.doubtful", rule="schedules", reason=str(error), way_out=error.way_out)
+        return deployment
 
 
 async def _reach_the_records(services: ServiceHandler) -> None:
@@ -277,7 +289,7 @@ def _parser() -> argparse.ArgumentParser:
         "--max-items",
         type=_count,
         metavar="N",
-        help="exit 0 after N deliveries, each finished however long it takes: for a job's pod, with --once",
+        help="take N deliveries, or those that are there, finish each however long it takes, exit 0: for a job's pod",
     )
     return parser
 

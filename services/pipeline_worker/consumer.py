@@ -57,7 +57,8 @@ class Limits:
     max_idle: timedelta | None = None
     until_empty: bool = False
     max_items: int | None = None
-    """Take so many deliveries, finish them however long that takes, and end: what a job's pod does."""
+    """Take so many deliveries, or what there is until a poll brings none, finish them however long that takes, and end:
+    what a job's pod does, so that it begins nothing when its time is nearly over."""
 
 
 class _State(Enum):
@@ -187,6 +188,7 @@ class Consumer:
                 await self._pause(BACKOFF.delay(misses, self._jitter()))
             else:
                 self._measures.queue_age.set(0)
+                self._slots.spend()
 
     async def _take_places(self) -> int:
         while not self._draining.is_set():

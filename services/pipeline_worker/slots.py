@@ -12,6 +12,7 @@ class Slots:
         self._free = size
         self._size = size
         self._left = total
+        self._is_closed = False
         self._changed = asyncio.Event()
         self._changed.set()
 
@@ -27,8 +28,8 @@ class Slots:
 
     @property
     def is_spent(self) -> bool:
-        """Say whether the total is given out."""
-        return self._left is not None and self._left <= 0
+        """Say whether the total is given out, or no more of it is."""
+        return self._is_closed or (self._left is not None and self._left <= 0)
 
     async def wait(self) -> None:
         """Return once a place is free; somebody else may be quicker to take it."""
@@ -36,7 +37,7 @@ class Slots:
 
     def take(self, most: int) -> int:
         """Take up to ``most`` places that are free and return how many that was, perhaps none."""
-        taken = max(0, min(most, self._free, most if self._left is None else self._left))
+        taken = 0 if self.is_spent else max(0, min(most, self._free, most if self._left is None else self._left))
         self._free -= taken
         if self._left is not None:
             self._left -= taken
@@ -47,6 +48,10 @@ class Slots:
         """Give ``count`` places back that were used."""
         self._free += count
         self._note()
+
+    def spend(self) -> None:
+        """Give out no more, where there is a total."""
+        self._is_closed = self._left is not None
 
     def untake(self, count: int) -> None:
         """Give ``count`` places back as if never taken; a negative count is a debt: more came than was asked for."""

@@ -15,7 +15,7 @@ from tests.chart.rendering import LONGEST_RELEASE, RenderError
 from tests.chart.settings_schema import settings_schema
 from tests.chart.varied import Varied
 
-from pipeline_processing.deployment import _FOR_KUBERNETES, Pool, Schedule
+from pipeline_processing.deployment import FOR_KUBERNETES, Pool, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +124,7 @@ def test_a_pool_or_schedule_may_say_all_that_its_defaults_say_and_the_doctor_kno
     said = set(SCHEMA["properties"][section]["items"]["properties"])
     assert said == own | set(SCHEMA["properties"][defaults]["properties"])
     assert said - own == set(values[defaults])
-    assert said - _FOR_KUBERNETES == {str(field.alias) for field in model.model_fields.values()}
+    assert said - FOR_KUBERNETES == {str(field.alias) for field in model.model_fields.values()}
 
 
 @pytest.mark.parametrize(

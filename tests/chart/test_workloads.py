@@ -179,7 +179,7 @@ def test_a_job_ends_by_itself_after_the_messages_that_it_was_started_for(varied:
         {"pools": [{"name": "hours", "lane": "live", "concurrency": 2, "scaling": {"kind": "job", "queueLength": 4}}]}
     )
     job = only(made, "ScaledJob")
-    assert ["worker", "--lane", "live", "--once", "--max-items", "4"] == container(job)["args"]
+    assert ["worker", "--lane", "live", "--max-items", "4"] == container(job)["args"]
     assert "replicas" not in job["spec"]["jobTargetRef"]
     assert [] == made.of("PodDisruptionBudget")
 

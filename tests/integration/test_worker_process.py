@@ -267,7 +267,7 @@ pools:
         (DEPLOYMENT, "lively", "one of live, slow"),
         (DEPLOYMENT, "slow", "an item may take 1h, but a drain ends after 2s"),
         (DEPLOYMENT.replace("concurrency", "concurency"), "live", "did you mean concurrency?"),
-        (DEPLOYMENT + "limits: {postgresConnections: 30}", "live", "connections, but Postgres has 10"),
+        (DEPLOYMENT + "limits: {postgresConnections: 30}", "live", "connections, but Postgres has 20"),
     ],
 )
 def test_a_worker_whose_deployment_is_unsafe_or_unknown_is_refused_at_start(
@@ -280,12 +280,13 @@ def test_a_worker_whose_deployment_is_unsafe_or_unknown_is_refused_at_start(
 
 
 def test_what_is_unsafe_in_another_pool_is_told_and_keeps_nobody_from_work(fleet: Fleet, tmp_path: Path) -> None:
-    (tmp_path / "deployment.yaml").write_text(DEPLOYMENT + "limits: {postgresConnections: 0}")
+    schedules = "schedules: [{name: s, job: j, cron: 0 0 30 2 *}]\n"  # a day that never comes
+    (tmp_path / "deployment.yaml").write_text(DEPLOYMENT + schedules + "limits: {postgresConnections: 0}")
     fleet.send({"n": 1})
     process = fleet.start("--once", PIPELINE_DEPLOYMENT=str(tmp_path / "deployment.yaml"), PIPELINE_POOL="live")
     assert 0 == fleet.wait(process)
     told = [event["rule"] for event in process.events if event["event"] == "settings.doubtful"]
-    assert "items-end-within-drain" in told
+    assert {"items-end-within-drain", "schedules"} <= set(told)
     assert (0, 0) == fleet.depth(fleet.queues.url)
 
 

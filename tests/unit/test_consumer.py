@@ -341,14 +341,21 @@ async def test_a_jobs_worker_takes_so_many_items_finishes_them_and_ends(
     assert (5, 4, 0) == (await done(world), depth.visible, depth.in_flight)
 
 
-async def test_a_jobs_worker_that_finds_less_than_its_share_ends_with_the_queue(
+async def test_a_jobs_worker_begins_nothing_after_a_poll_that_brought_nothing(
     world: OneQueue, start: Callable[..., Running]
 ) -> None:
+    gate, at_once = gated(world)
     world.queue.script("receive", Throttled("slow down"))
     await world.send(item(1), item(2))
-    running = start(receivers=2, max_items=5, until_empty=True)
+    running = start(receivers=2, max_items=5)
+    await running.until(lambda: at_once[-1] == 2)
+    await world.clock.advance(WAIT * 3)  # polls that bring nothing
+    await world.send(item(3))
+    await world.clock.advance(WAIT * 3)
+    gate.set()
     await running.until(running.task.done)
-    assert 2 == await done(world)
+    depth = await world.queue.depth()
+    assert (2, 1, 0) == (await done(world), depth.visible, depth.in_flight)
 
 
 async def test_a_drain_lets_started_items_finish(world: OneQueue, start: Callable[..., Running]) -> None:

@@ -98,6 +98,10 @@ def test_the_environment_of_whoever_reads_it_is_no_part_of_it(monkeypatch: pytes
         ({"settings": {"PIPELINE_LEASE": "x"}, "pools": [{"name": "a", "lane": "live"}]}, "PIPELINE_LEASE: 'x' is not"),
         ({"schedules": [{"name": "s", "job": "j", "cron": "@daily", "lane": "l"}]}, "schedule s: there is no lane 'l'"),
         ({"schedules": [{"name": "s", "cron": "@daily"}]}, "schedule s: give it a job, or a command"),
+        (
+            {"pools": [{"name": "a", "lane": "live", "scaling": {"kind": "job", "min": 1}}]},
+            "pool a: jobs have no minimum",
+        ),
         ({"schedules": [{"name": "s", "job": "j", "cron": "61 * * * *"}]}, "schedule s: "),
         ({"lanes": {"live": {"retention": "15d"}}}, "lanes.live.retention"),
         ({"limits": {"postgresConnections": -1}}, "limits.postgresConnections"),
@@ -173,6 +177,41 @@ def test_later_files_of_values_win(tmp_path: Path) -> None:
 def test_a_file_that_is_no_document_is_refused(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         from_document(*_chart(tmp_path, text))
+
+
+def test_values_that_the_chart_does_not_know_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_chart(_chart(tmp_path, "limit: {postgresConnections: 30}\nglobal: {anything: 1}"))
+
+    assert ("limit: the chart has no such value", "did you mean limits?") == (caught.value.what, caught.value.way_out)
+
+
+def test_a_time_zone_that_is_none_is_refused(tmp_path: Path) -> None:
+    text = "schedules: [{name: s, job: j, cron: '@daily', timezone: Mars/Olympus}]"
+
+    with pytest.raises(ConfigError, match="schedule s: there is no time zone 'Mars/Olympus'"):
+        from_chart(_chart(tmp_path, text))
+
+
+def test_a_command_by_time_needs_no_lane() -> None:
+    schedule = {"name": "s", "command": ["controller", "reconcile"], "cron": "@hourly"}
+
+    deployment = parse({"lanes": {"other": {}}, "schedules": [schedule]})
+
+    assert ["s"] == [one.name for one in deployment.schedules]
+
+
+def test_a_setting_that_is_left_empty_is_left_out() -> None:
+    (pool,) = parse({**QUEUE, "pools": [{"name": "a", "lane": "live", "settings": {"PIPELINE_GRACE": ""}}]}).pools
+
+    assert timedelta(seconds=180) == pool.effective.grace
+
+
+def test_a_pods_places_are_those_of_the_processor_with_the_fewest() -> None:
+    pool = {"name": "a", "lane": "live", "concurrency": 8}
+    limited, plain = parse({**QUEUE, "pools": [pool | {"processors": {"x": 3, "y": 9}}, pool | {"name": "b"}]}).pools
+
+    assert (3, 8) == (limited.places, plain.places)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

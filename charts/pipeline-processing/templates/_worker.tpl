@@ -70,7 +70,6 @@ spec:
         {{- end }}
         {{- if eq .pool.scaling.kind "job" }}
         # A pod takes what it was started for, and ends: no item is begun that its deadline would cut off.
-        - --once
         - --max-items
         - {{ .pool.scaling.queueLength | int | quote }}
         {{- end }}

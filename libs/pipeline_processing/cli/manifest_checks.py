@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import sys
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, get_args
-from zoneinfo import available_timezones
 
 from pydantic import SecretStr
 
@@ -18,6 +16,7 @@ from etl_core.settings import assuming, environment
 from pipeline_processing.arguments import typed_as
 from pipeline_processing.deployment import settings_from, workload
 from pipeline_processing.deployment.cron import check_cron
+from pipeline_processing.deployment.zones import check_zone
 from pipeline_processing.layout import RUN_ID
 from pipeline_processing.settings import Settings
 from pipeline_processing.tolerance import Tolerance
@@ -238,18 +237,8 @@ def _image(image: str) -> None:
 
 
 def _timezone(name: str | None) -> None:
-    zones = available_timezones()
-    if name is None or name in zones:
-        return
-    if not zones:  # a machine without a time zone database can not tell
+    if name is not None and not check_zone(name, where="--timezone"):
         print(f"note: --timezone {name} is not checked: there is no time zone database here", file=sys.stderr)
-        return
-    near = difflib.get_close_matches(name, zones, n=1) or [zone for zone in zones if zone.endswith(f"/{name}")]
-    raise ConfigError(
-        f"there is no time zone {name!r}",
-        where="--timezone",
-        way_out=f"did you mean {near[0]}?" if near else "use a name such as America/Chicago or Etc/UTC",
-    )
 
 
 def _starting_deadline(duration: timedelta | None) -> None:

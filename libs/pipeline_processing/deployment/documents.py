@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
-from functools import reduce
+import difflib
+from functools import partial, reduce
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from etl_core.errors import ConfigError
+from etl_core.errors import ConfigError, check_all
 from pipeline_processing.deployment import ALL_SECTIONS, merged, parse
+from pipeline_processing.deployment.zones import check_zone
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from importlib.resources.abc import Traversable
 
     from pipeline_processing.deployment import Deployment
 
 PACKED: Final = "chart_values.yaml"
 """The chart's defaults, where the wheel has them."""
+_HELMS_OWN: Final = ("global",)
+"""What values may hold beside the chart's own."""
 
 
-def from_document(path: Path) -> Deployment:
-    """Return the deployment that a file describes, with this module's own defaults; ConfigError for what is wrong."""
-    return parse(_read(path), where=str(path))
+def from_document(path: Path, *, without: Collection[str] = ()) -> Deployment:
+    """Return the deployment that a file describes, with this module's own defaults; ConfigError for what is wrong.
+
+    Sections of ``without`` are not looked at.
+    """
+    document = {name: part for name, part in _read(path).items() if name not in without}
+    return _checked(parse(document, where=str(path)), str(path))
 
 
 def from_chart(paths: Sequence[Path]) -> Deployment:
     """Return what the chart installs with these files of values, later ones winning, as ``helm -f`` does."""
-    values = reduce(merged, (_read(path) for path in paths), _defaults())
-    return parse(sections(values), where=", ".join(str(path) for path in paths))
+    where, defaults = ", ".join(str(path) for path in paths), _defaults()
+    given = [_read(path) for path in paths]
+    for key in sorted({str(key) for values in given for key in values} - {*defaults, *_HELMS_OWN}):
+        near = difflib.get_close_matches(key, defaults, n=1)
+        raise ConfigError(
+            f"{key}: the chart has no such value",
+            where=where,
+            way_out=f"did you mean {near[0]}?" if near else "see the chart's README",
+        )
+    return _checked(parse(sections(reduce(merged, given, defaults)), where=where), where)
+
+
+def _checked(deployment: Deployment, where: str) -> Deployment:
+    zones = {schedule.name: schedule.timezone for schedule in deployment.schedules}
+    check_all(*(partial(check_zone, zone, where=f"{where}: schedule {name}") for name, zone in zones.items()))
+    return deployment
 
 
 def sections(values: Mapping[str, Any]) -> dict[str, Any]:

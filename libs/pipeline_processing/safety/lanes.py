@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 IN_FLIGHT_LIMIT: Final = 120_000
 """Messages in flight that a standard queue allows; beyond it a receive comes back empty."""
-POD_START: Final = timedelta(seconds=105)
-"""From a message to a pod that works: KEDA's look, counts that lag, a pod's start."""
+POD_START: Final = timedelta(seconds=90)
+"""From KEDA's look to a pod that works: SQS's counts lag by a minute, a pod starts in half of one."""
 TIME_TO_LOOK: Final = timedelta(days=3)
 """A weekend: what an operator must have before a dead letter is dropped."""
 
@@ -27,31 +27,51 @@ def retrying(pool: Pool) -> timedelta:
     """Return the longest that an item may be on its way once it was received: attempts, waits, workers that die."""
     settings = pool.effective
     attempts = settings.max_attempts * (pool.longest_item + settings.backoff_cap)
-    return attempts + SPARE_RECEIVES * (pool.longest_item + settings.lease + POD_START)
+    return attempts + SPARE_RECEIVES * (pool.longest_item + settings.lease + waking(pool))
+
+
+def waking(pool: Pool) -> timedelta:
+    """Return the longest from a message to the first pod that works on it."""
+    return POD_START + timedelta(seconds=pool.scaling.polling_interval)
+
+
+def growing(pool: Pool) -> timedelta:
+    """Return how long the autoscaler takes from the first pod to the most."""
+    scaling, up = pool.scaling, pool.scaling.scale_up
+    if scaling.kind != "deployment":
+        return timedelta(0)
+    pods, periods = max(1, scaling.min), 0
+    while pods < scaling.max:
+        pods += max(up.pods, ceil(pods * up.percent / 100))
+        periods += 1
+    return timedelta(seconds=periods * up.period_seconds + up.stabilization_window_seconds)
 
 
 def draining(deployment: Deployment, lane: str, backlog: int | None = None) -> timedelta | None:
     """Return how long a backlog (None: the largest) takes with all pods, at an item's usual time; None: for ever."""
     backlog = backlog or deployment.lanes[lane].largest_backlog
     pools = [pool for pool in deployment.pools_of(lane) if pool.slots]
+    if not pools:
+        return None
     rate = sum(1 / _taking(pool, backlog).total_seconds() for pool in pools)
-    return 2 * POD_START + timedelta(seconds=1 / rate) + max(map(_tail, pools)) if rate else None
+    slowest = max(2 * waking(pool) + growing(pool) + _tail(pool) for pool in pools)
+    return slowest + timedelta(seconds=1 / rate)
 
 
 def _taking(pool: Pool, backlog: int) -> timedelta:
     """Return how long a pool alone works on a backlog. A job's pod takes its share, ends, and another one starts."""
     if pool.scaling.kind != "job":
-        return backlog * pool.typical_item / pool.slots
+        return backlog * pool.typical_item / (pool.scaling.most * pool.places)
     share = pool.scaling.queue_length
-    work = share * pool.typical_item / min(pool.concurrency, share)
-    return ceil(backlog / (share * pool.scaling.max)) * (POD_START + work) + pool.longest_item
+    work = share * pool.typical_item / min(pool.places, share)
+    return ceil(backlog / (share * pool.scaling.max)) * (waking(pool) + work) + pool.longest_item
 
 
 def _tail(pool: Pool) -> timedelta:
     """Return what is added as a backlog shrinks below queueLength for each pod, and the pods with it."""
     if pool.scaling.kind != "deployment":
         return timedelta(0)
-    return pool.scaling.queue_length * pool.typical_item / pool.concurrency * (1 + log(pool.scaling.max))
+    return pool.scaling.queue_length * pool.typical_item / pool.places * (1 + log(pool.scaling.max))
 
 
 def _has_dead_letters(deployment: Deployment) -> Iterator[Breach]:

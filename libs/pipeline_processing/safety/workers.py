@@ -94,7 +94,7 @@ def _interrupting(pool: Pool) -> Breach:
         f"an item may take {say(pool.longest_item)}, but a drain ends after {say(pool.effective.drain)}",
         f"set PIPELINE_DRAIN to {say(pool.longest_item)} or more (and the grace periods above it), or scaling.kind to"
         " job where items take that long",
-        ("scaling.kind", "job"),
+        ("scaling.kind", "job") if pool.scaling.kind == "deployment" else ("longestItem", say(pool.effective.drain)),
     )
 
 
@@ -112,9 +112,9 @@ def _items_fit_visibility(deployment: Deployment) -> Iterator[Breach]:
 
 
 def job_time(pool: Pool) -> timedelta:
-    """Return how long a job's pod may take: its share of items one after the other, and its start."""
-    rounds = ceil(pool.scaling.queue_length / pool.concurrency)
-    return rounds * pool.longest_item + JOB_START
+    """Return how long a job's pod may take: its start, a poll for each item of its share, and their work in turns."""
+    share = pool.scaling.queue_length
+    return JOB_START + share * pool.effective.receive_wait + ceil(share / pool.places) * pool.longest_item
 
 
 def _jobs_outlive_items(deployment: Deployment) -> Iterator[Breach]:
@@ -124,11 +124,22 @@ def _jobs_outlive_items(deployment: Deployment) -> Iterator[Breach]:
             yield Breach(
                 _of(pool),
                 f"a job is killed after {say(deadline)}, but its {pool.scaling.queue_length} items may take"
-                f" {say(needed)}, {pool.concurrency} at once",
+                f" {say(needed)}, {pool.places} at once",
                 f"set scaling.job.activeDeadlineSeconds to {ceil(needed.total_seconds())} or more, or"
-                f" scaling.queueLength to {pool.concurrency}",
+                f" scaling.queueLength to {pool.places}",
                 ("scaling.job.activeDeadlineSeconds", ceil(needed.total_seconds())),
             )
+
+
+def _turns_are_short(deployment: Deployment) -> Iterator[Breach]:
+    for pool in deployment.pools:
+        for name, places in pool.processors.items():
+            if places < pool.concurrency:
+                yield Breach(
+                    f"pool {pool.name}",
+                    f"of {pool.concurrency} items that a pod holds, only {places} of {name} are worked on",
+                    f"set concurrency to {places}, or give {name} a lane of its own, where that lane is all {name}",
+                )
 
 
 def _jobs_survive_rollouts(deployment: Deployment) -> Iterator[Breach]:
@@ -193,6 +204,14 @@ PODS: Final = (
         "an item that a rollout meets is finished",
         "each rollout costs a long item a receive that is no attempt",
         _items_survive_rollouts,
+    ),
+    Rule(
+        "turns-are-short",
+        "warning",
+        "an item that is held is worked on",
+        "items wait in a pod for their turn, not in the queue where another pod could take them, and a drain gives them"
+        " back: a receive each",
+        _turns_are_short,
     ),
     Rule(
         "items-fit-visibility",
