@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pipeline_processing.deployment import Fallback, Growth, Scaling, Shrinkage
+    from pipeline_processing.deployment.model import Fallback, Growth, Scaling, Shrinkage
 
 SYNC: Final = 15.0
 """Seconds between two looks of the HPA: kube-controller-manager's --horizontal-pod-autoscaler-sync-period."""
