@@ -84,7 +84,7 @@ def test_the_readmes_example_is_taken(varied: Varied) -> None:
     (example,) = (block for block in re.findall(r"```\n(.*?)```", page, re.DOTALL) if block.startswith("lanes:"))
     (values,) = parse(example)
     made = varied.objects(values)
-    assert ["CronJob", "CronJob", "ScaledObject"] == sorted(one["kind"] for one in made.of("CronJob", "ScaledObject"))
+    assert ["CronJob"] * 4 + ["ScaledObject"] == sorted(one["kind"] for one in made.of("CronJob", "ScaledObject"))
 
 
 def test_the_schema_is_one_of_draft_7_and_knows_every_value() -> None:
@@ -153,6 +153,8 @@ def test_a_pool_or_schedule_may_say_all_that_its_defaults_say_and_the_doctor_kno
         ({"schedules": [{"name": "a", "job": "x", "cron": "0 2 * * 7"}]}, "does not match pattern"),
         ({"schedules": [{"name": "a", "job": "x", "cron": "TZ=UTC 0 2 * * *"}]}, "does not match pattern"),
         ({"identity": {"worker": {"roleArn": "pipeline-worker"}}}, "'pipeline-worker' does not match pattern"),
+        ({"identity": {"tables": {"roleARN": ""}}}, "'roleARN' not allowed"),
+        ({"identity": {"knid": "irsa"}}, "got string, want object"),
         ({"image": {"digest": "6f1ed002"}}, "'6f1ed002' does not match pattern"),
         ({"poolDefaults": {"resources": {"requests": {"memory": "1 Gi"}}}}, "'1 Gi' does not match pattern"),
         ({"secrets": ["a", "a"]}, "items at 0 and 1 are equal"),
@@ -228,8 +230,15 @@ SCHEDULE = {"name": "a", "job": "get_s3_files", "cron": "@daily"}
         ({"identity": {"kind": "none"}}, "KEDA has no keys to count messages with: name the Secret that holds them in"),
         (
             {"identity": {"worker": {"serviceAccount": "a"}, "operator": {"serviceAccount": "a"}}},
-            "identity.operator.serviceAccount is made twice (a): give each role one of its own, or set create to false",
+            "identity.worker.serviceAccount is made twice (a): give each role one of its own, or set create to false",
         ),
+        (
+            {"pools": [{**POOL, "role": "tables"}]},
+            'pool live: there is no role "tables": name one of controller, operator, worker, or add it to identity',
+        ),
+        ({"schedules": [{**SCHEDULE, "role": "keda"}]}, 'schedule a: there is no role "keda": name one of controller'),
+        ({"identity": {"kind": "irsa", "tables": {}}}, "identity.tables.roleArn is empty: set the role of docs/aws.md"),
+        ({"identity": {"migration": {}}}, "identity.migration.serviceAccount is made twice"),
         ({"commonLabels": {"app.kubernetes.io/name": "a"}}, "commonLabels.app.kubernetes.io/name is the chart's own"),
         ({"settings": {"AWS_DEFAULT_REGION": "eu-west-1"}}, "AWS_DEFAULT_REGION is the chart's: set aws.region"),
         ({"identity": {"keda": {"owner": "workload"}}}, "set identity.keda.roleArn, or owner to keda"),

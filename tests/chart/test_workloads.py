@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -82,12 +83,20 @@ def test_a_pool_has_the_settings_that_doctor_took_it_to_have(varied: Varied, exa
     assert {pool.name: pool.effective.model_dump(exclude=OF_THE_PLACE) for pool in deployment.pools} == found
 
 
+def inline(arguments: list[str]) -> None:
+    """Parse what `run` is given; the job's own stand behind its ``--``."""
+    job, between, *rest = arguments
+    assert "--" == between
+    import_module(f"pipeline_processing.jobs.{job}").parser().parse_args(rest)
+
+
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_product_takes_the_arguments_of_every_pod(varied: Varied, example: str) -> None:
     parsers = {
         "worker": lambda arguments: worker._parser().parse_args(arguments),
         "controller": controller._parse,
         "dlq": lambda arguments: operator._parser().parse_args(arguments),
+        "run": inline,
     }
     taken = []
     for pods in varied.objects(of=example).pods():
@@ -95,7 +104,7 @@ def test_the_product_takes_the_arguments_of_every_pod(varied: Varied, example: s
         if command != "migrate":
             parsers[command](arguments)
         taken.append(command)
-    assert {"worker"} <= set(taken) <= {"worker", "controller", "dlq", "migrate"}
+    assert {"worker"} <= set(taken) <= {"worker", "controller", "dlq", "run", "migrate"}
 
 
 def test_the_chart_installs_this_version_of_the_product(varied: Varied) -> None:
@@ -227,6 +236,35 @@ def test_a_schedule_may_run_any_command(varied: Varied) -> None:
     schedule = {"name": "reconcile", "command": ["controller", "reconcile"], "cron": "*/20 * * * *", "args": ["--json"]}
     cron = only(varied.objects({"schedules": [schedule]}), "CronJob")
     assert ["controller", "reconcile", "--json"] == container(cron)["args"]
+
+
+def test_a_role_that_only_the_values_know_plugs_in(varied: Varied) -> None:
+    arn = "arn:aws:iam::111122223333:role/pipeline-tables"
+    made = varied.objects(
+        {
+            "identity": {
+                "kind": "irsa",
+                "tables": {"roleArn": arn},
+                "theirs": {"create": False, "serviceAccount": "own"},
+            },
+            "pools": [
+                {"name": "tables", "lane": "live", "role": "tables"},
+                {"name": "theirs", "lane": "live", "role": "theirs"},
+            ],
+            "schedules": [{"name": "vacuum", "command": ["run", "vacuum"], "cron": "@daily", "role": "tables"}],
+        },
+        of="production",
+    )
+    name = "pipeline-pipeline-processing-tables"
+    account = next(one for one in made.of("ServiceAccount") if one["metadata"]["name"] == name)
+    assert arn == account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
+    told = {pods.owner: pods.spec["serviceAccountName"] for pods in made.pods()}
+    assert {"worker-tables": name, "vacuum": name, "worker-theirs": "own"} == {
+        end: account
+        for owner, account in told.items()
+        for end in ("worker-tables", "vacuum", "worker-theirs")
+        if owner.endswith(f"-{end}")
+    }
 
 
 def test_exit_codes_decide_whether_a_job_tries_again(varied: Varied) -> None:

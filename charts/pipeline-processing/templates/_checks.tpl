@@ -59,6 +59,14 @@
 {{- end }}
 {{- end -}}
 
+{{/* (dict "root" $ "what" "pool live" "role" ROLE) */}}
+{{- define "pipeline-processing.roleFaults" -}}
+{{- $roles := include "pipeline-processing.roles" .root | fromJson -}}
+{{- if not (hasKey $roles .role) }}
+- {{ .what }}: there is no role {{ .role | quote }}: name one of {{ keys $roles | sortAlpha | join ", " }}, or add it to identity
+{{- end }}
+{{- end -}}
+
 {{/* (dict "what" "pool live" "name" NAME "limit" 54 "kind" "ScaledObject") */}}
 {{- define "pipeline-processing.nameFaults" -}}
 {{- if gt (len .name) (int .limit) }}
@@ -76,6 +84,7 @@
 {{- end -}}
 {{- $names = append $names $pool.name -}}
 {{- include "pipeline-processing.laneFaults" (dict "root" $ "what" $what "lane" $pool.lane) -}}
+{{- include "pipeline-processing.roleFaults" (dict "root" $ "what" $what "role" $pool.role) -}}
 {{- include "pipeline-processing.nameFaults" (dict "what" $what "name" (include "pipeline-processing.workerName" (dict "root" $ "name" $pool.name)) "limit" 54 "kind" "ScaledObject") -}}
 {{- with $pool.scaling -}}
 {{- if and (eq .kind "fixed") (lt (int .min) 1) }}
@@ -110,6 +119,7 @@
 {{- end -}}
 {{- $names = append $names $schedule.name -}}
 {{- include "pipeline-processing.nameFaults" (dict "what" $what "name" (include "pipeline-processing.scheduleName" (dict "root" $ "name" $schedule.name)) "limit" 52 "kind" "CronJob") -}}
+{{- include "pipeline-processing.roleFaults" (dict "root" $ "what" $what "role" $schedule.role) -}}
 {{- if eq (empty $schedule.job) (empty $schedule.command) }}
 - {{ $what }}: say either job, for `controller run`, or command, for any other
 {{- end -}}
@@ -121,9 +131,9 @@
 
 {{- define "pipeline-processing.identityFaults" -}}
 {{- $identity := .Values.identity -}}
-{{- $made := list -}}
-{{- range $role := list "controller" "worker" "operator" -}}
-{{- $own := index $identity $role -}}
+{{- /* The migration's hook makes its own, which has no role. */ -}}
+{{- $made := list (printf "%s-migration" (include "pipeline-processing.fullname" .)) -}}
+{{- range $role, $own := include "pipeline-processing.roles" . | fromJson -}}
 {{- $account := include "pipeline-processing.serviceAccount" (dict "root" $ "role" $role) -}}
 {{- if and $own.create (has $account $made) }}
 - identity.{{ $role }}.serviceAccount is made twice ({{ $account }}): give each role one of its own, or set create to false

@@ -11,7 +11,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 spec:
-  {{- include "pipeline-processing.podHead" (dict "root" .root "role" "controller" "own" .schedule) | nindent 2 }}
+  {{- include "pipeline-processing.podHead" (dict "root" .root "role" .schedule.role "own" .schedule) | nindent 2 }}
   restartPolicy: Never
   terminationGracePeriodSeconds: 60
   containers:

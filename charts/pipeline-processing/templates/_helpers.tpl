@@ -61,9 +61,9 @@ labels:
 {{- end -}}
 {{- end -}}
 
-{{/* Name of a role's ServiceAccount: (dict "root" $ "role" "worker") */}}
+{{/* Name of a role's ServiceAccount: (dict "root" $ "role" "worker"). A role that is none has one too: _checks.tpl refuses it. */}}
 {{- define "pipeline-processing.serviceAccount" -}}
-{{- with (index .root.Values.identity .role).serviceAccount -}}
+{{- with (index .root.Values.identity .role | default dict).serviceAccount -}}
 {{- . -}}
 {{- else -}}
 {{- include "pipeline-processing.fullname" .root }}-{{ .role }}

@@ -1,4 +1,4 @@
-{{/* What pools and schedules are once their defaults are merged in. */}}
+{{/* What pools, schedules and roles are once their defaults are merged in. */}}
 
 {{/* A pool with all its values, as JSON: (dict "root" $ "pool" POOL) */}}
 {{- define "pipeline-processing.pool" -}}
@@ -8,6 +8,15 @@
 {{/* A schedule with all its values, as JSON: (dict "root" $ "schedule" SCHEDULE) */}}
 {{- define "pipeline-processing.schedule" -}}
 {{- mergeOverwrite (deepCopy .root.Values.scheduleDefaults) (deepCopy .schedule) | toJson -}}
+{{- end -}}
+
+{{/* Every role with all its values, as JSON; takes the root context. */}}
+{{- define "pipeline-processing.roles" -}}
+{{- $roles := dict -}}
+{{- range $name, $own := omit .Values.identity "kind" "keda" -}}
+{{- $_ := set $roles $name (mergeOverwrite (dict "create" true "serviceAccount" "" "roleArn" "") (deepCopy ($own | default dict))) -}}
+{{- end -}}
+{{- $roles | toJson -}}
 {{- end -}}
 
 {{/* "yes" when KEDA counts messages for at least one pool, else "". */}}

@@ -40,7 +40,7 @@ metadata:
   annotations:
     {{- include "pipeline-processing.workerAnnotations" . | nindent 4 }}
 spec:
-  {{- include "pipeline-processing.podHead" (dict "root" .root "role" "worker" "own" .pool) | nindent 2 }}
+  {{- include "pipeline-processing.podHead" (dict "root" .root "role" .pool.role "own" .pool) | nindent 2 }}
   terminationGracePeriodSeconds: {{ .pool.terminationGracePeriodSeconds | int }}
   {{- if eq .pool.scaling.kind "job" }}
   restartPolicy: Never
