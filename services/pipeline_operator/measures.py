@@ -75,7 +75,7 @@ def _families() -> dict[str, GaugeMetricFamily | CounterMetricFamily]:
         ),
         "unread": GaugeMetricFamily(
             "pipeline_dead_letters_unread",
-            "Dead letters that the latest look did not read: while there are some, the ages are lower bounds.",
+            "Dead letters that the latest look could not read: others hold them, or may not be received.",
             labels=_LANE,
         ),
         "age": GaugeMetricFamily(

@@ -1,15 +1,18 @@
 """`pipeline-processing dlq monitor`: what the lanes hold, looked at again and again, for alerts to rest on.
 
-Dead letters can not be dated without receiving them, and a letter that is held is one that an operator's redrive does
-not find. So a look leases letters for a second only and gives none back: each is hidden for less time than a reader
-waits before it calls a queue empty, a monitor that is killed hides nothing, and no receipt of ours is used while
-somebody else may hold the letter.
+Counts come from the queues' attributes, and stand whatever becomes of the look that follows. Dead letters can not be
+dated without receiving them, and a letter that is held is one that an operator's redrive does not find. So a look
+takes letters for one second, several receives at a time; leases them for two, so that none comes back into its own
+hands; and gives them back at its end. Each is hidden for less time than a reader waits before it calls a queue empty,
+a monitor that is killed hides letters for two seconds, and no receipt of ours is used while somebody else may hold the
+letter. What a look does not get to is no fault: the oldest letter of many looks is a good bound.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -27,32 +30,43 @@ if TYPE_CHECKING:
     from etl_core.queue import Depth, Queue
     from pipeline_processing.service_handler import Lane, ServiceHandler
 
-LEASE: Final = timedelta(seconds=1)
+LEASE: Final = timedelta(seconds=2)
+SPARE: Final = timedelta(milliseconds=500)
+"""Before a lease ends its letter is left alone: what gives it back must arrive while it is ours."""
 WAIT: Final = timedelta(seconds=1)
-"""A long poll asks all of SQS's servers; and what a look itself hides is back before it ends."""
-BARREN: Final = 2
-"""Receives in a row without a new letter, after which a look ends short of the queue's count."""
+"""A long poll asks all of SQS's servers."""
+LOOK: Final = timedelta(seconds=1)
+"""How long a look goes on receiving. With a lease of two seconds, none of its letters comes back meanwhile."""
+WIDTH: Final = 10
+"""Receives at a time: at 50 ms for one, a look could read two thousand letters."""
 LETTERS: Final = 1000
 """Letters that one look reads at most: a hundred receives."""
 KEPT: Final = timedelta(hours=1)
 """How long the oldest letter is remembered while looks read others, but not all: it may be the one they missed."""
 PATIENCE: Final = timedelta(seconds=30)
-"""How long a lane's look may take before it counts as failed."""
+"""How long the counting of a lane may take before it counts as failed; and then how long the look at its letters."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a look saw: how many letters, and when the oldest of them was first sent."""
+    """What a look saw: how many letters, and when the oldest of them was first sent.
+
+    ``is_cut``: it found new letters up to its bound, so that what it did not see is not held back from it.
+    """
 
     count: int = 0
     oldest: datetime | None = None
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A lane at one moment. ``oldest`` is when its oldest dead letter was first sent, as far as letters were read."""
+    """A lane at one moment. ``oldest`` is when its oldest dead letter was first sent, as far as letters were read.
+
+    ``unread`` letters could not be read; those beyond a look's bounds are not among them.
+    """
 
     read_at: datetime
     depth: Depth
@@ -80,6 +94,8 @@ class Watch:
         self._lane: Lane | None = None
         self._seen_at: datetime | None = None
         """When the oldest letter was last read."""
+        self._is_readable = False
+        """Whether receives leave the dead letters where they are."""
         self.numbers: Numbers | None = None
         self.error: str | None = None
         """Why the latest refresh failed; None where it did not."""
@@ -88,33 +104,46 @@ class Watch:
 
     async def refresh(self) -> None:
         """Read the lane anew. Failures are counted and kept, but for a first ConfigError: nothing would come of it."""
+        self.error = None
         try:
             async with asyncio.timeout(PATIENCE.total_seconds()):
-                self.numbers = await self._read()
+                lane, self.numbers = await self._counted()
         except (EtlError, TimeoutError) as error:
             if isinstance(error, ConfigError) and not self.numbers:
                 raise
-            self.failed += 1
-            self.error = str(error) or f"no answer within {PATIENCE.total_seconds():g} s"
+            self.error = _told(error)
             log.warning("monitor.refresh_failed", lane=self.name, error=self.error)
         else:
-            self.done += 1
-            self.error = None
+            self.numbers = await self._dated(lane, self.numbers)
+        self.done += self.error is None
+        self.failed += self.error is not None
 
-    async def _read(self) -> Numbers:
+    async def _counted(self) -> tuple[Lane, Numbers]:
+        """Return the lane with fresh counts, and what the look before this one knew of its letters."""
         lane = self._lane = self._lane or await self._services.lane(self.name)
         depth, dead, policy = await asyncio.gather(
             lane.queue.depth(), lane.dead_letters.depth(), lane.dead_letters.policy()
         )
+        self._is_readable = policy.max_receive_count is None
         counted = dead.visible + dead.in_flight + dead.delayed
-        if policy.max_receive_count is None:
-            sight = await look(lane.dead_letters, dead.visible)
+        unread, oldest = (self.numbers.unread, self.numbers.oldest) if self.numbers else (counted, None)
+        return lane, Numbers(self._clock.now(), depth, counted, min(unread, counted), oldest, policy.retention)
+
+    async def _dated(self, lane: Lane, numbers: Numbers) -> Numbers:
+        """Return the numbers with what a look at the dead letters saw; a look that fails costs them nothing."""
+        sight = Sight()
+        if self._is_readable:
+            try:
+                async with asyncio.timeout(PATIENCE.total_seconds()):
+                    sight = await look(lane.dead_letters, numbers.dead_letters, self._clock)
+            except (EtlError, TimeoutError) as error:
+                self.error = _told(error)
+                log.warning("monitor.not_read", queue=lane.dead_letters.name, reason=self.error)
         else:  # a receive would move letters on
-            sight = Sight()
             log.warning("monitor.not_read", queue=lane.dead_letters.name, reason="it has a redrive policy itself")
-        unread = max(0, counted - sight.count)
-        oldest = self._remember(sight.oldest, all_read=not unread)
-        return Numbers(self._clock.now(), depth, counted, unread, oldest, policy.retention)
+        missed = max(0, numbers.dead_letters - sight.count)
+        oldest = self._remember(sight.oldest, all_read=not missed)
+        return replace(numbers, unread=0 if sight.is_cut else missed, oldest=oldest)
 
     def _remember(self, found: datetime | None, *, all_read: bool) -> datetime | None:
         """Return the oldest letter: what was ``found``, unless an older one may still be among those not read."""
@@ -126,16 +155,28 @@ class Watch:
         return kept
 
 
-async def look(dead_letters: Queue, counted: int, *, most: int = LETTERS) -> Sight:
+def _told(error: Exception) -> str:
+    return str(error) or f"no answer within {PATIENCE.total_seconds():g} s"
+
+
+async def look(dead_letters: Queue, counted: int, clock: Clock, *, most: int = LETTERS) -> Sight:
     """Return what is to be seen of a dead-letter queue that counts so many letters; see the module's docstring."""
     seen: dict[str, datetime] = {}
-    barren = 0
-    while len(seen) < min(counted, most) and barren < BARREN:
-        letters = await dead_letters.receive(limit=BATCH_LIMIT, wait=WAIT, lease=LEASE)
+    held: list[tuple[float, str]] = []
+    wanted, until = min(counted, most), clock.monotonic() + LOOK.total_seconds()
+    is_fruitful = True
+    while is_fruitful and len(seen) < wanted and clock.monotonic() < until:
+        ours_until = clock.monotonic() + (LEASE - SPARE).total_seconds()
+        width = min(WIDTH, math.ceil((wanted - len(seen)) / BATCH_LIMIT))
+        receives = (dead_letters.receive(limit=BATCH_LIMIT, wait=WAIT, lease=LEASE) for _ in range(width))
+        letters = [letter for answer in await asyncio.gather(*receives) for letter in answer]
         known = len(seen)
         seen |= {letter.message_id: letter.sent_at for letter in letters}
-        barren = barren + 1 if len(seen) == known else 0
-    return Sight(len(seen), min(seen.values(), default=None))
+        held += [(ours_until, letter.receipt) for letter in letters]
+        is_fruitful = len(seen) > known
+    if still_ours := [receipt for ours_until, receipt in held if clock.monotonic() < ours_until]:
+        await dead_letters.extend(still_ours, timedelta(0))  # one that fails is back already
+    return Sight(len(seen), min(seen.values(), default=None), is_cut=is_fruitful and len(seen) < counted)
 
 
 class Monitor:
@@ -165,7 +206,7 @@ class Monitor:
         self._turned_at = self._clock.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Refresh until ``stop`` is set; a look in progress is dropped, which hides its letters for a second."""
+        """Refresh until ``stop`` is set; a look in progress is dropped, which hides its letters for two seconds."""
         turning, stopping = asyncio.create_task(self._turn()), asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({turning, stopping}, return_when=asyncio.FIRST_COMPLETED)

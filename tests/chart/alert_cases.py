@@ -129,10 +129,10 @@ CASES = (
     Case("PipelineDeadLettersExpireNow", "more than a day is left", until_dropped(f"{DAY + 1}x30"), "10m"),
     Case(
         "PipelineDeadLettersUnread",
-        "more than a look reads",
+        "receives are denied",
         {f"pipeline_dead_letters_unread{{{MONITOR}}}": "40x70"},
         "65m",
-        "The monitor does not read 40 dead letters of lane live.",
+        "The monitor can not read 40 dead letters of lane live.",
     ),
     Case(
         "PipelineDeadLettersUnread",

@@ -11,14 +11,14 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from etl_core.testing.faults import FaultProxy, Rule, Silence
+from etl_core.testing.faults import Delay, FaultProxy, Rule, Silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -111,7 +111,7 @@ def test_a_monitor_serves_what_a_lane_holds_and_ends_with_0(
     send(local_stack, queue_pair.dead_letter_url, 25)
 
     with running(environment, "--interval", "1s") as monitor:
-        samples = monitor.until(lambda found: ("pipeline_dead_letters", "live") in found, "a look")
+        samples = monitor.until(lambda found: found["pipeline_monitor_refreshes_total", "live", "done"] > 0, "a look")
         assert ("ok\n", "ok\n") == (monitor.get("/healthz"), monitor.get("/readyz"))
         assert (3, 25, 0) == (
             samples["pipeline_queue_messages", "live", "visible"],
@@ -127,6 +127,43 @@ def test_a_monitor_serves_what_a_lane_holds_and_ends_with_0(
 
         monitor.popen.send_signal(signal.SIGTERM)
         assert 0 == monitor.popen.wait(PATIENCE)
+
+
+def test_looks_at_five_hundred_letters_over_a_slow_line_leave_none_unread(
+    local_stack: LocalStack, queue_pair: QueuePair, environment: dict[str, str]
+) -> None:
+    send(local_stack, queue_pair.dead_letter_url, 500)
+
+    with FaultProxy.in_thread(local_stack.endpoint_url) as wire:
+        wire.add(Rule(Delay(timedelta(milliseconds=50)), operation="ReceiveMessage", times=None))
+        with running({**environment, "AWS_ENDPOINT_URL": wire.url}, "--interval", "1s") as monitor:
+            looks = ("pipeline_monitor_refreshes_total", "live", "done")
+            for count in range(1, 6):
+                samples = monitor.until(lambda found, count=count: found[looks] >= count, "a look")
+                assert (500, 0) == (
+                    samples["pipeline_dead_letters", "live"],
+                    samples["pipeline_dead_letters_unread", "live"],
+                )
+
+
+def test_counts_are_served_though_no_letter_can_be_read(
+    local_stack: LocalStack, queue_pair: QueuePair, environment: dict[str, str]
+) -> None:
+    send(local_stack, queue_pair.url, 3)
+    send(local_stack, queue_pair.dead_letter_url, 25)
+
+    with FaultProxy.in_thread(local_stack.endpoint_url) as wire:
+        hangs = wire.add(Rule(Silence(), operation="ReceiveMessage", times=None))
+        with running({**environment, "AWS_ENDPOINT_URL": wire.url}, "--interval", "1s") as monitor:
+            samples = monitor.until(
+                lambda found: hangs.hits > 0 and ("pipeline_dead_letters", "live") in found, "a look that hangs"
+            )
+            assert (3, 25, 25) == (
+                samples["pipeline_queue_messages", "live", "visible"],
+                samples["pipeline_dead_letters", "live"],
+                samples["pipeline_dead_letters_unread", "live"],
+            )
+            assert "ok\n" == monitor.get("/readyz")
 
 
 def test_a_redrive_beside_a_monitor_finds_every_letter(

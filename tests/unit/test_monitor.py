@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from datetime import timedelta
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +17,7 @@ from etl_core.queue.memory import MemoryQueue
 from etl_core.testing.fake_clock import FakeClock
 from pipeline_operator import bootstrap, monitor
 from pipeline_operator.measures import registry_of
-from pipeline_operator.monitor import LETTERS, Monitor, Watch, look
+from pipeline_operator.monitor import LETTERS, Monitor, Sight, Watch, look
 from pipeline_processing.dead_letters import Reading
 from pipeline_processing.service_handler import ServiceHandler
 from pipeline_processing.settings import Settings
@@ -29,16 +30,34 @@ LEASE = timedelta(minutes=2)
 
 
 class FragileQueue(MemoryQueue):
-    """Fails, hangs or miscounts when a test says so, and counts the receives."""
+    """Fails, hangs, dawdles or miscounts when a test says so; counts the receives, and deals like SQS: in any order."""
 
     fault: EtlError | None = None
+    receive_fault: EtlError | None = None
     hangs = False
+    receives_hang = False
+    takes = timedelta(0)
+    """How long a receive's answer is under way."""
     miscounts_by = 0
     receives = 0
+    shuffled: Random | None = None
+    asked: asyncio.Event
+    """Set once a receive has taken its letters, or hangs."""
 
     async def receive(self, *, limit: int, wait: timedelta, lease: timedelta) -> Sequence[Delivery]:
         self.receives += 1
-        return await super().receive(limit=limit, wait=wait, lease=lease)
+        if self.receive_fault:
+            raise self.receive_fault
+        if self.receives_hang:
+            self.asked.set()
+            await asyncio.Event().wait()
+        if self.shuffled:
+            await self.depth()  # what is due to be visible again takes part
+            self.shuffled.shuffle(self._visible)
+        deliveries = await super().receive(limit=limit, wait=wait, lease=lease)
+        self.asked.set()
+        await self._clock.sleep(self.takes)
+        return deliveries
 
     async def depth(self) -> Depth:
         if self.hangs:
@@ -59,6 +78,7 @@ class World:
             "live-dlq", self.clock, dead_letter_queue=beyond, max_receive_count=1 if beyond else None
         )
         self.queue = FragileQueue("live", self.clock, max_receive_count=1, dead_letter_queue=self.dlq)
+        self.dlq.asked, self.queue.asked = asyncio.Event(), asyncio.Event()
         queues = {"live": self.queue, "live-dlq": self.dlq}
         self.services = ServiceHandler(
             Settings(live_queue="live", backfill_queue=None), clock=self.clock, queues=queues.__getitem__
@@ -139,13 +159,50 @@ async def test_a_letter_past_its_retention_has_no_time_left(world: World) -> Non
     assert (15 * 24.0, 0.0) == world.ages()
 
 
-async def test_a_look_reads_no_more_letters_than_it_may(world: World) -> None:
+async def test_a_look_reads_no_more_letters_than_it_may_and_misses_none_of_those_it_leaves(world: World) -> None:
     await world.bury(LETTERS + 50)
 
     await world.watch.refresh()
 
-    assert 50 == world.value("pipeline_dead_letters_unread")
     assert LETTERS / 10 == world.dlq.receives
+    assert (LETTERS + 50, 0) == (world.value("pipeline_dead_letters"), world.value("pipeline_dead_letters_unread"))
+
+
+async def test_looks_that_read_a_part_each_soon_know_the_oldest_letter(world: World) -> None:
+    world.dlq.shuffled = Random(5)
+    await world.bury(1)
+    await world.clock.advance(DAY)
+    await world.bury(3 * LETTERS)
+
+    for _ in range(10):
+        await world.watch.refresh()
+        await world.clock.advance(MINUTE)
+
+    assert (24.17, 14 * 24 - 24.17) == world.ages()
+
+
+@pytest.mark.parametrize("takes", [5, 50, 100])
+async def test_looks_at_five_hundred_letters_are_complete_however_long_receives_take(world: World, takes: int) -> None:
+    world.dlq.shuffled, world.dlq.takes = Random(5), timedelta(milliseconds=takes)
+    await world.bury(500)
+
+    for _ in range(20):
+        assert Sight(500, world.dlq._visible[0].sent_at) == await look(world.dlq, 500, world.clock)
+        assert Depth(visible=500, in_flight=0, delayed=0) == await world.dlq.depth()
+
+
+async def test_a_look_whose_receives_take_longer_than_their_leases_ends_and_gives_back_what_is_its_own(
+    world: World,
+) -> None:
+    world.dlq.shuffled, world.dlq.takes = Random(5), 3 * SECOND
+    await world.bury(500)
+
+    began = world.clock.monotonic()
+    sight = await look(world.dlq, 500, world.clock)
+
+    assert (100, True) == (sight.count, sight.is_cut)
+    assert began + 3 == world.clock.monotonic()
+    assert Depth(visible=500, in_flight=0, delayed=0) == await world.dlq.depth()
 
 
 async def test_a_look_at_a_queue_that_counts_too_many_ends(world: World) -> None:
@@ -158,26 +215,42 @@ async def test_a_look_at_a_queue_that_counts_too_many_ends(world: World) -> None
     assert (0.0, 14 * 24.0) == world.ages()
 
 
-async def test_letters_are_visible_again_a_second_after_they_were_read(world: World) -> None:
+async def test_letters_are_visible_again_as_soon_as_they_were_read(world: World) -> None:
     await world.bury(25)
-    await world.watch.refresh()
-    assert 25 == (await world.dlq.depth()).in_flight
 
-    await world.clock.advance(SECOND)
+    await world.watch.refresh()
 
     assert Depth(visible=25, in_flight=0, delayed=0) == await world.dlq.depth()
 
 
-async def test_a_reader_that_begins_during_a_look_finds_every_letter(world: World) -> None:
+async def test_a_look_that_is_broken_off_hides_letters_for_two_seconds(world: World) -> None:
     await world.bury(25)
-    await look(world.dlq, 25)
-    assert 0 == (await world.dlq.depth()).visible
+    world.dlq.takes = HOUR
+    looking = asyncio.create_task(look(world.dlq, 25, FakeClock()))
+    await world.dlq.asked.wait()
+    looking.cancel()
+    await asyncio.wait([looking])
+    assert 0 < (await world.dlq.depth()).in_flight
+
+    await world.clock.advance(2 * SECOND)
+
+    assert Depth(visible=25, in_flight=0, delayed=0) == await world.dlq.depth()
+
+
+@pytest.mark.parametrize("takes", [0, 50, 300])
+async def test_a_reader_beside_looks_finds_every_letter(world: World, takes: int) -> None:
+    world.dlq.shuffled, world.dlq.takes = Random(5), timedelta(milliseconds=takes)
+    await world.bury(300)
+    looking = asyncio.create_task(look(world.dlq, 300, world.clock))
+    await world.dlq.asked.wait()
 
     async with Reading(world.dlq, world.clock) as reading:
         async for _ in reading.batches():
-            await look(world.dlq, 25)  # and one more for each of its batches
+            if looking.done():
+                looking = asyncio.create_task(look(world.dlq, 300, world.clock))
 
-    assert 25 == reading.count
+    await looking
+    assert 300 == reading.count
 
 
 async def test_the_oldest_letter_is_remembered_while_somebody_holds_it(world: World) -> None:
@@ -280,6 +353,36 @@ async def test_a_dead_letter_queue_that_buries_by_itself_is_counted_but_not_read
     assert 0 == world.dlq.receives
 
 
+@pytest.mark.parametrize("fault", [Unreachable("no connection"), AccessDenied("denied")])
+async def test_a_look_that_fails_costs_the_counts_nothing_and_is_told(world: World, fault: EtlError) -> None:
+    await world.queue.send([Message("waiting")])
+    await world.bury(3)
+    world.dlq.receive_fault = fault
+
+    await world.watch.refresh()
+
+    assert 1 == world.value("pipeline_queue_messages", state="visible")
+    assert (3, 3) == (world.value("pipeline_dead_letters"), world.value("pipeline_dead_letters_unread"))
+    assert world.clock.now().timestamp() == world.value("pipeline_monitor_refreshed_timestamp_seconds")
+    assert (0, 1, str(fault)) == (world.watch.done, world.watch.failed, world.watch.error)
+
+
+async def test_counts_stand_while_a_look_still_waits_for_its_first_letter(world: World) -> None:
+    await world.bury(2)
+    await world.watch.refresh()
+    await world.bury(600)
+    world.dlq.receives_hang = True
+    world.dlq.asked.clear()
+    looking = asyncio.create_task(world.watch.refresh())
+    await world.dlq.asked.wait()
+
+    assert (602, 0) == (world.value("pipeline_dead_letters"), world.value("pipeline_dead_letters_unread"))
+    assert (0.0, 14 * 24.0) == world.ages()
+
+    looking.cancel()
+    await asyncio.wait([looking])
+
+
 @pytest.mark.parametrize("fault", [Unreachable("no connection"), AccessDenied("denied"), ConfigError("no such queue")])
 async def test_the_last_numbers_outlive_an_outage_and_say_how_old_they_are(world: World, fault: EtlError) -> None:
     await world.bury(2)
@@ -320,6 +423,20 @@ async def test_a_look_that_gets_no_answer_fails(world: World, monkeypatch: pytes
     await world.watch.refresh()
 
     assert "no answer within 0.001 s" == world.watch.error
+    assert world.watch.numbers is None
+
+
+async def test_a_look_whose_receive_gets_no_answer_leaves_the_letters_unread(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.bury(2)
+    monkeypatch.setattr(monitor, "PATIENCE", timedelta(milliseconds=20))
+    world.dlq.receives_hang = True
+
+    await world.watch.refresh()
+
+    assert "no answer within 0.02 s" == world.watch.error
+    assert (2, 2) == (world.value("pipeline_dead_letters"), world.value("pipeline_dead_letters_unread"))
 
 
 async def test_a_lane_that_was_never_right_is_a_configuration_fault(world: World) -> None:
