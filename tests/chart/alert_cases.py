@@ -242,12 +242,29 @@ CASES = (
     Case("PipelineLeasesLost", "a few, once", {f"pipeline_lease_lost_total{{{WORKER}}}": "0x10 4x30"}, "20m"),
     Case(
         "PipelineOutcomesUnrecorded",
-        "the first ones after a worker's start",
-        items("unrecorded", "0x5 3x20"),
-        "12m",
-        "Workers of lane live can not record what becomes of items.",
+        "the control bucket fails, and workers slow down",
+        items("unrecorded", "0x5 3x2 6x2 9x2 12x2 15x2 18x2 21x2 24x2"),
+        "19m",
+        "Workers of lane live can not record 100% of what becomes of items.",
     ),
-    Case("PipelineOutcomesUnrecorded", "an hour ago", items("unrecorded", "0x5 3x60"), "60m"),
+    Case(
+        "PipelineOutcomesUnrecorded",
+        "only markers can not be written",
+        items("unrecorded", "0+3x30", alreadydone="0+1x30"),
+        "25m",
+        "Workers of lane live can not record 75% of what becomes of items.",
+    ),
+    *(
+        Case("PipelineOutcomesUnrecorded", f"one blip, {later} minutes later", items("unrecorded", "0x10 1x60"), at)
+        for later, at in ((5, "16m"), (10, "21m"), (15, "26m"))
+    ),
+    Case("PipelineOutcomesUnrecorded", "a burst of a minute", items("unrecorded", "0x10 50x60"), "21m"),
+    Case(
+        "PipelineOutcomesUnrecorded",
+        "a few of a thousand all the time",
+        items("unrecorded", "0+5x60", succeeded="0+995x60"),
+        "50m",
+    ),
     Case("PipelineOutcomesUnrecorded", "attempts that failed, and are recorded", items("failed", "0+5x40"), "30m"),
     Case(
         "PipelineAttemptsFail",
@@ -316,7 +333,7 @@ CASES = (
     Case("PipelineQueueAgeHigh", "for five minutes", waits("0+100x20 2000x20", "0+100x40", "0+100x40"), "27m"),
     Case("PipelineReceivesFail", "for two minutes", receives("0x10 6+6x20", "0+6x10 60x20"), "18m"),
     Case("PipelineLeasesLost", "for two minutes", {f"pipeline_lease_lost_total{{{WORKER}}}": "0+1x40"}, "9m"),
-    Case("PipelineOutcomesUnrecorded", "for three minutes", items("unrecorded", "0x5 3x20"), "9m"),
+    Case("PipelineOutcomesUnrecorded", "for nine minutes", items("unrecorded", "0x5 3+3x20"), "15m"),
     Case("PipelineAttemptsFail", "for four minutes", items("failed", "0x20 6+6x20", succeeded="0+4x20 80x20"), "30m"),
     Case(
         "PipelineMonitorStale",
