@@ -305,19 +305,14 @@ def test_another_queue_changes_what_keda_holds_its_scaler_by(varied: Varied) -> 
 @pytest.mark.parametrize(
     ("over", "of", "expected"),
     [
-        ({}, "irsa", {"podIdentity": {"provider": "aws", "identityOwner": "workload"}}),
-        (
-            {"identity": {"keda": {"owner": "keda"}}},
-            "irsa",
-            {"podIdentity": {"provider": "aws", "identityOwner": "keda"}},
-        ),
+        ({}, "irsa", {"podIdentity": {"provider": "aws", "identityOwner": "keda"}}),
         (
             {},
             "pod-identity",
             {"podIdentity": {"provider": "aws", "roleArn": "arn:aws:iam::111122223333:role/pipeline-keda"}},
         ),
     ],
-    ids=["irsa, the workers' role", "irsa, KEDA's own role", "a role of its own"],
+    ids=["KEDA's own role", "a role that it takes"],
 )
 def test_keda_counts_with_the_role_that_it_was_given(varied: Varied, over: object, of: str, expected: object) -> None:
     assert expected == only(varied.objects(over, of=of), "TriggerAuthentication")["spec"]

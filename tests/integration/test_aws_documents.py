@@ -93,9 +93,8 @@ def made(local_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> M
     values, queues, buckets, roles, pod_identity = BLOCKS
     local = f"{values}export Account=000000000000\n"
     definition = roles[: roles.index("\nrole ")]
-    another = "aws iam create-role --role-name keda-operator --assume-role-policy-document '{}'\n"
     elsewhere = pod_identity.replace("role pipeline-", "role pods-").replace('role "$KedaRole"', "role pods-keda")
-    for script in (f"{queues}{buckets}{roles}", f"{definition}\n{another}{elsewhere}"):
+    for script in (f"{queues}{buckets}{roles}", f"{definition}\n{elsewhere}"):
         ran = bash(f"{NOTE}{local}{script}", AWS_CALLS=str(calls))
         assert 0 == ran.returncode, ran.stderr
     environment = {**local_stack.environment, "AWS_DEFAULT_REGION": "eu-central-1"}
@@ -221,6 +220,20 @@ def test_the_documented_roles_have_their_trust_and_their_policies(
         trusted = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
         assert filled(trust, **values) == trusted
         assert names == sorted(iam.list_role_policies(RoleName=name)["PolicyNames"])
+
+
+def test_kedas_operator_takes_the_role_that_counts_by_its_own(made: Mapping[str, str]) -> None:
+    """Without a token of its own it asks from the role of its Pod Identity."""
+    iam = client("iam", made)
+    own = iam.get_role(RoleName="keda-operator")["Role"]
+    account = {"Account": "000000000000", "Namespace": "keda", "ServiceAccount": "keda-operator"}
+    assert filled("trust-pod-identity.json", **account) == own["AssumeRolePolicyDocument"]
+    assert ["keda-operator"] == iam.list_role_policies(RoleName="keda-operator")["PolicyNames"]
+    counting = iam.get_role(RoleName="pods-keda")["Role"]["AssumeRolePolicyDocument"]["Statement"]
+    assert [own["Arn"]] == [statement["Principal"]["AWS"] for statement in counting]
+    (taking,) = filled("keda-operator.json", **account)["Statement"]
+    assert [set(taking["Action"])] == [set(statement["Action"]) for statement in counting]
+    assert "arn:aws:iam::000000000000:role/pipeline-keda" == taking["Resource"]
 
 
 @pytest.mark.parametrize("trust", TRUST)

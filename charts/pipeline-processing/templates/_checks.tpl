@@ -150,9 +150,6 @@
 {{- if and (eq $identity.kind "none") (not .Values.secrets) (include "pipeline-processing.autoscales" .) }}
 - identity.kind is none, and KEDA has no keys to count messages with: name the Secret that holds them in secrets, or set scaling.kind to fixed
 {{- end -}}
-{{- if and (eq $identity.keda.owner "workload") (ne $identity.kind "irsa") }}
-- identity.keda.owner is workload, which KEDA reads from the annotation that only irsa sets: set identity.keda.roleArn, or owner to keda
-{{- end -}}
 {{- end -}}
 
 {{- define "pipeline-processing.togetherFaults" -}}
