@@ -72,6 +72,14 @@ def not_ready(**more: str) -> dict[str, str]:
     return {f'kube_pod_status_ready{{{POD},condition="false"}}': "1x40", **more}
 
 
+def schedule(next_time: str, active: str) -> dict[str, str]:
+    labels = f'namespace="fleet",cronjob="{PREFIX}-attachments"'
+    return {
+        f"kube_cronjob_next_schedule_time{{{labels}}}": next_time,
+        f"kube_cronjob_status_active{{{labels}}}": active,
+    }
+
+
 def failed_job(job: str, values: str) -> dict[str, str]:
     return {f'kube_job_failed{{namespace="fleet",job_name="{job}",condition="true"}}': values}
 
@@ -365,7 +373,7 @@ CASES = (
     Case(
         "PipelineScheduleMissed",
         "two hours after its time nothing was started",
-        {f'kube_cronjob_next_schedule_time{{namespace="fleet",cronjob="{PREFIX}-attachments"}}': "3600x240"},
+        schedule("3600x240", "0x240"),
         "195m",
         f"Schedule {PREFIX}-attachments should have started a run 2h 15m 0s ago.",
         {"namespace": "fleet", "cronjob": f"{PREFIX}-attachments"},
@@ -373,13 +381,33 @@ CASES = (
     Case(
         "PipelineScheduleMissed",
         "it started, and the next time is tomorrow",
-        {f'kube_cronjob_next_schedule_time{{namespace="fleet",cronjob="{PREFIX}-attachments"}}': "3600x59 90000x200"},
+        schedule("3600x59 90000x200", "0x240"),
         "195m",
     ),
     Case(
         "PipelineScheduleMissed",
         "two hours and five minutes",
-        {f'kube_cronjob_next_schedule_time{{namespace="fleet",cronjob="{PREFIX}-attachments"}}': "3600x240"},
+        schedule("3600x240", "0x240"),
         "185m",
+    ),
+    Case(
+        "PipelineScheduleMissed",
+        "the job before it is at work for four hours, and the next one starts when it ends",
+        schedule("3600x290 18000x50", "1x340"),
+        "285m",
+    ),
+    Case(
+        "PipelineScheduleMissed",
+        "the job before it has ended, and none has started for a quarter of an hour",
+        schedule("3600x340", "1x240 0x100"),
+        "255m",
+        f"Schedule {PREFIX}-attachments should have started a run 3h 15m 0s ago.",
+        {"namespace": "fleet", "cronjob": f"{PREFIX}-attachments"},
+    ),
+    Case(
+        "PipelineScheduleMissed",
+        "the job before it ended a moment ago",
+        schedule("3600x340", "1x240 0x100"),
+        "245m",
     ),
 )
