@@ -246,6 +246,11 @@ SCHEDULE = {"name": "a", "job": "get_s3_files", "cron": "@daily"}
         ({"image": {"tag": "latest"}}, "image.tag is latest, which is whatever was pushed last"),
         ({"migrations": {"enabled": True}}, "no Secret holds PIPELINE_DATABASE_URL: name it in secrets"),
         ({"prometheusRule": {"enabled": True}, "monitor": {"enabled": False}}, "set monitor.enabled to true"),
+        (
+            {"prometheusRule": {"enabled": True}, "podMonitor": {"enabled": False}},
+            "nothing scrapes what its alerts are about: set podMonitor.enabled to true, or podMonitor.scrapedOtherwise",
+        ),
+        ({"podMonitor": {"enabled": True, "scrapedOtherwise": True}}, "what is scraped twice counts twice: set one"),
         ({"settings": {"PIPELINE_DATABASE_URL": "postgresql://"}}, "PIPELINE_DATABASE_URL is a secret: put it into"),
         ({"settings": {"PIPELINE_LIVE_QUEUE": "q"}}, "PIPELINE_LIVE_QUEUE is the lanes': set lanes.LANE.queueUrl"),
         (
@@ -257,6 +262,11 @@ SCHEDULE = {"name": "a", "job": "get_s3_files", "cron": "@daily"}
 )
 def test_values_that_can_not_work_are_refused_with_the_way_out(varied: Varied, over: object, message: str) -> None:
     assert message in refusal(varied, over)
+
+
+def test_alerts_may_do_without_the_pod_monitor_where_others_scrape(varied: Varied) -> None:
+    found = varied.objects({"prometheusRule": {"enabled": True}, "podMonitor": {"scrapedOtherwise": True}})
+    assert (1, 0) == (len(found.of("PrometheusRule")), len(found.of("PodMonitor")))
 
 
 def test_all_faults_are_told_at_once(varied: Varied) -> None:

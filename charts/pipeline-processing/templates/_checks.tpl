@@ -99,8 +99,8 @@
 {{- if and (ne .kind "fixed") .queueAge.enabled (not .queueAge.serverAddress) }}
 - {{ $what }}: scaling.queueAge has no serverAddress: set it to the URL of Prometheus
 {{- end -}}
-{{- if and (ne .kind "fixed") .queueAge.enabled (not $.Values.podMonitor.enabled) }}
-- {{ $what }}: scaling.queueAge asks by the labels that the PodMonitor gives: set podMonitor.enabled to true
+{{- if and (ne .kind "fixed") .queueAge.enabled (not $.Values.podMonitor.enabled) (not $.Values.podMonitor.scrapedOtherwise) }}
+- {{ $what }}: scaling.queueAge asks by the labels that the PodMonitor gives: set podMonitor.enabled to true, or podMonitor.scrapedOtherwise where there are targets with the labels of docs/metrics.md
 {{- end -}}
 {{- end -}}
 {{- if ge (int $pool.preStopSeconds) (int $pool.terminationGracePeriodSeconds) }}
@@ -166,5 +166,13 @@
 {{- end -}}
 {{- if and .Values.prometheusRule.enabled (not .Values.monitor.enabled) }}
 - prometheusRule.enabled, but nothing measures what its alerts are about: set monitor.enabled to true
+{{- end -}}
+{{- with .Values.podMonitor -}}
+{{- if and $.Values.prometheusRule.enabled (not .enabled) (not .scrapedOtherwise) }}
+- prometheusRule.enabled, but nothing scrapes what its alerts are about: set podMonitor.enabled to true, or podMonitor.scrapedOtherwise where there are targets with the labels of docs/metrics.md
+{{- end -}}
+{{- if and .enabled .scrapedOtherwise }}
+- podMonitor.enabled and podMonitor.scrapedOtherwise: what is scraped twice counts twice: set one of them to false
+{{- end -}}
 {{- end -}}
 {{- end -}}
