@@ -19,7 +19,7 @@ def main() -> int:
         for folder in (ROOT / "libs", ROOT / "services")
         for path in folder.rglob("*")
         if path.is_file() and not LEFT_OUT & set(path.parts)
-    } | {"pipeline_processing/chart_values.yaml"}
+    } | {"pipeline_processing/chart_values.yaml", "pipeline_processing/chart_values.schema.json"}
     with tempfile.TemporaryDirectory() as target:
         command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", target, str(ROOT)]
         subprocess.run(command, check=True)

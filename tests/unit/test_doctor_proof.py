@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from etl_core.errors import ConfigError
 from pipeline_processing.cli import doctor
 from pipeline_processing.safety import RULES
 
@@ -69,7 +70,7 @@ def test_what_is_not_limited_is_skipped_not_proven(tmp_path: Path, capsys: pytes
 
 
 def test_values_are_proven_over_the_charts_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first = _file(tmp_path, "poolDefaults: {scaling: {min: 3}}", "first.yaml")
+    first = _file(tmp_path, BASE + "poolDefaults: {scaling: {min: 3}}", "first.yaml")
     second = _file(tmp_path, "poolDefaults: {scaling: {max: 2}}", "second.yaml")
 
     assert 0 == _run(capsys, "--chart", first)[0]
@@ -77,6 +78,68 @@ def test_values_are_proven_over_the_charts_own(tmp_path: Path, capsys: pytest.Ca
 
     assert 2 == code
     assert "set scaling.max to 3 or more" == checks["pool live: min-within-max"]["way_out"]
+
+
+BASE = """
+settings: {PIPELINE_CONTROL_BUCKET: control}
+lanes: {live: {queueUrl: "https://sqs.us-east-1.amazonaws.com/111122223333/live"}}
+"""
+BUCKETS = "settings: {PIPELINE_SOURCE_BUCKET: s, PIPELINE_DESTINATION_BUCKET: d}"
+
+
+@pytest.mark.parametrize(
+    ("what", "state", "words"),
+    [
+        (f"job: get_s3_files, args: [--all-agencies], {BUCKETS}", "ok", "takes its args: --all-agencies"),
+        ("job: get_s3_files, args: [--all-agencies]", "fault", "no source bucket"),
+        (f"job: get_s3_files, args: [--all-agencys], {BUCKETS}", "fault", "did you mean --all-agencies?"),
+        ("job: get_s3_file", "fault", "there is no job 'get_s3_file'"),
+        ("job: bronze_to_silver, args: [--dataset, x]", "fault", "whose files?"),
+        ("command: [controller, reconcile]", "skipped", "`controller reconcile` is not tried"),
+    ],
+)
+def test_a_scheduled_job_reads_its_arguments_with_its_schedules_settings_alone(
+    *,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+    state: str,
+    words: str,
+) -> None:
+    monkeypatch.setenv("PIPELINE_SOURCE_BUCKET", "of-this-process")
+    monkeypatch.setenv("PIPELINE_DESTINATION_BUCKET", "of-this-process")
+    text = f'{BASE}schedules: [{{name: s, cron: "1 2 * * *", {what}}}]'
+
+    code, checks = _run(capsys, "--chart", _file(tmp_path, text))
+
+    assert (2 if state == "fault" else 0, state) == (code, checks["schedule s"]["state"])
+    assert words in checks["schedule s"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (BASE + "image: {pullPolicy: Sometimes}", "image.pullPolicy: 'Sometimes' is not one of"),
+        (BASE + 'poolDefaults: {scaling: {max: "10"}}', "poolDefaults.scaling.max: '10' is not of type 'integer'"),
+        (BASE.replace("https://", ""), "lanes.live.queueUrl"),
+        (BASE + "identity: {worker: {roleArn: worker}}", "identity.worker.roleArn: 'worker' does not match"),
+    ],
+)
+def test_what_the_charts_schema_refuses_is_refused_here_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        doctor.main(["--chart", _file(tmp_path, text)])
+
+    assert words in caught.value.what
+
+
+def test_a_misspelt_setting_is_told_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        doctor.main(["--chart", _file(tmp_path, "settings: {PIPELINE_LEES: 1m}")])
+
+    assert 1 == str(caught.value).count("PIPELINE_LEES")
 
 
 def test_a_table_for_people_ends_with_the_ways_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

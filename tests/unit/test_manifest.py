@@ -223,7 +223,7 @@ def test_json_is_the_same_document(printed: Printed, capsys: pytest.CaptureFixtu
 
 def test_the_controller_reads_what_the_pod_is_started_with(printed: Printed) -> None:
     command, *argv = started(printed(*EVERYTHING, *AGENCY), job_name="nightly-29384750", uid=UID)
-    options = controller._parse(argv)
+    options = controller.parse(argv)
 
     assert ("controller", "run", "get_s3_files") == (command, options.command, options.job)
     assert (f"nightly-29384750-{UID}", "backfill", "0.5%", 18_000.0) == (
@@ -245,7 +245,7 @@ def test_a_pod_that_replaces_another_has_its_run_and_another_job_of_that_name_ha
 
 def test_a_long_time_to_wait_is_a_duration_to_the_controller(printed: Printed) -> None:
     document = printed(*JOB, "--deadline", "30d", "--timeout", "29d", *AGENCY)
-    options = controller._parse(started(document, job_name="one", uid=UID)[1:])
+    options = controller.parse(started(document, job_name="one", uid=UID)[1:])
     assert 29 == options.timeout.days
 
 
@@ -262,7 +262,7 @@ def test_a_run_that_is_named_is_resumed_by_name(printed: Printed) -> None:
 
 def test_inline_the_run_has_no_lane_and_a_workers_memory(printed: Printed) -> None:
     document = printed(*JOB, "--mode", "inline", *AGENCY)
-    options = controller._parse(started(document, job_name="one", uid=UID)[1:])
+    options = controller.parse(started(document, job_name="one", uid=UID)[1:])
     assert ("inline", f"one-{UID}") == (options.mode, options.run_id)
     assert "1536Mi" == pod_of(document)["containers"][0]["resources"]["limits"]["memory"]
 

@@ -34,7 +34,7 @@ PATIENCE: Final = 20.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Check everything, print it, and return USAGE for faults and unsafe sets, FAILED when a service is down."""
-    options = _parser().parse_args(argv)
+    options = parse(argv)
     if options.config or options.chart:
         return report(proof(options.config, options.chart), as_json=options.json)
     try:
@@ -44,6 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         checks = asyncio.run(_examine(services, options))
     return report([*checks, *strangers(environment())], as_json=options.json)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read what was typed, and do nothing else."""
+    return _parser().parse_args(argv)
 
 
 def strangers(names: Iterable[str]) -> list[Check]:

@@ -40,7 +40,7 @@ class Outcome:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Migrate, or with --dry-run look; return an exit code."""
-    options = _parser().parse_args(argv)
+    options = parse(argv)
     outcome = asyncio.run(_open_and_migrate(options))
     if options.json:
         print_json(
@@ -54,6 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         _say(outcome, is_dry_run=options.dry_run)
     return DONE
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read what was typed, and do nothing else."""
+    return _parser().parse_args(argv)
 
 
 async def migrate(services: ServiceHandler, *, patience: timedelta, is_dry_run: bool = False) -> Outcome:

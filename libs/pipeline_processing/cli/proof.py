@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+from contextlib import redirect_stderr
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from io import StringIO
+from typing import TYPE_CHECKING, Final
 
+from etl_core.errors import ConfigError
+from etl_core.settings import assuming
+from pipeline_processing.arguments import typed_as
 from pipeline_processing.cli.checks import Check
 from pipeline_processing.deployment.documents import from_chart, from_document
+from pipeline_processing.jobs.registry import discover
 from pipeline_processing.safety import RULES
 from pipeline_processing.safety.finding import roughly
 from pipeline_processing.safety.lanes import draining, retrying
@@ -17,13 +24,44 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pipeline_processing.deployment import Deployment
+    from pipeline_processing.jobs.registry import Registry
     from pipeline_processing.safety import Rule
+
+
+_CONTRACTS: Final = frozenset({"--contract", "--dataset"})
+"""Arguments that name a file: it is where the run is, not here."""
 
 
 def proof(config: Path | None, chart: Sequence[Path]) -> list[Check]:
     """Return what the deployment amounts to, then every rule with its state; ConfigError for what can not be read."""
     deployment = from_document(config) if config else from_chart(chart)
-    return [*_figures(deployment), *(check for rule in RULES for check in _checked(rule, deployment))]
+    return [
+        *_figures(deployment),
+        *_runs(deployment, discover()),
+        *(check for rule in RULES for check in _checked(rule, deployment)),
+    ]
+
+
+def _runs(deployment: Deployment, registry: Registry) -> Iterator[Check]:
+    """Let each scheduled job read what it will be given, with its schedule's settings and none of this process's."""
+    for schedule in deployment.schedules:
+        subject = f"schedule {schedule.name}"
+        if not schedule.job:
+            yield Check(subject, "skipped", f"`{shlex.join(schedule.command)}` is not tried: no job's run")
+            continue
+        said = StringIO()
+        try:
+            with redirect_stderr(said), assuming(dict(schedule.effective)), typed_as(f"the args of {schedule.job}"):
+                registry.load(schedule.job).parse(schedule.args)
+        except SystemExit:
+            yield Check(subject, "fault", said.getvalue().splitlines()[0].removeprefix("error: "), "correct its args")
+        except ConfigError as error:
+            if error.where in _CONTRACTS:
+                yield Check(subject, "skipped", f"its contract is read in the cluster: {error.what}")
+            else:
+                yield Check(subject, "fault", error.what, error.way_out)
+        else:
+            yield Check(subject, "ok", f"{schedule.job} takes its args: {shlex.join(schedule.args) or 'none'}")
 
 
 def _figures(deployment: Deployment) -> Iterator[Check]:

@@ -30,7 +30,7 @@ from pipeline_processing.deployment.model import (
 from pipeline_processing.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from pydantic_core import ErrorDetails
 
@@ -66,6 +66,7 @@ def parse(document: Mapping[str, Any], *, where: str = "deployment") -> Deployme
             f"no such section: {', '.join(strangers)}", where=where, way_out=f"sections are {', '.join(ALL_SECTIONS)}"
         )
     shared = _texts(document.get("settings") or {})
+    settings_from(shared, where=f"{where}: settings")
     whole = {
         "lanes": document.get("lanes") or {},
         "pools": [_whole(pool, document.get("poolDefaults"), shared) for pool in document.get("pools") or ()],
@@ -137,7 +138,7 @@ def _refuse_strays(deployment: Deployment, where: str) -> None:
         faults += [f"two {kind}s are called {name}" for name in sorted({n for n in names if names.count(n) > 1})]
         lanes = deployment.lanes
         faults += [
-            f"{kind} {one.name}: there is no lane {one.lane!r}"
+            f"{kind} {one.name}: there is no lane {one.lane!r}{_among(one.lane, lanes)}"
             for one in those
             if one.lane not in lanes and not (isinstance(one, Schedule) and one.command)
         ]
@@ -159,6 +160,11 @@ def _refuse_strays(deployment: Deployment, where: str) -> None:
         raise ConfigError("; ".join(faults), where=where, way_out="correct these values")
 
 
+def _among(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean {near[0]}?" if near else f"; there is {', '.join(known) or 'none'}"
+
+
 def _place(document: Mapping[str, Any], path: Sequence[int | str]) -> str:
     """Return where a fault is, with a pool's or schedule's name in place of its number."""
     section, *rest = path
@@ -170,6 +176,8 @@ def _place(document: Mapping[str, Any], path: Sequence[int | str]) -> str:
 
 
 def _told(fault: ErrorDetails) -> str:
+    if fault["type"] == "model_type":
+        return "this is no map of keys and values"
     if fault["type"] != "extra_forbidden":
         return plain(fault["msg"])
     near = difflib.get_close_matches(str(fault["loc"][-1]), _KEYS, n=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from functools import partial, reduce
 from importlib import resources
 from pathlib import Path
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 PACKED: Final = "chart_values.yaml"
 """The chart's defaults, where the wheel has them."""
+SCHEMA: Final = "chart_values.schema.json"
+"""The schema of the chart's values, the same."""
+_LONGEST: Final = 200
+"""Characters of one fault that are shown: it repeats the value that is refused, and the pattern, at any length."""
 _HELMS_OWN: Final = ("global",)
 """What values may hold beside the chart's own."""
 
@@ -46,7 +51,26 @@ def from_chart(paths: Sequence[Path]) -> Deployment:
             where=where,
             way_out=f"did you mean {near[0]}?" if near else "see the chart's README",
         )
-    return _checked(parse(sections(reduce(merged, given, defaults)), where=where), where)
+    values = reduce(merged, given, defaults)
+    deployment = _checked(parse(sections(values), where=where), where)
+    _refuse_misfits(values, where)
+    return deployment
+
+
+def _refuse_misfits(values: Mapping[str, Any], where: str) -> None:
+    """Raise for what the chart's schema refuses, as Helm would."""
+    from jsonschema import Draft7Validator  # type: ignore[import-untyped] # noqa: PLC0415 - it has no types; no worker needs it
+
+    schema = json.loads(_packed(SCHEMA, "values.schema.json").read_text(encoding="utf-8"))
+    errors = sorted(Draft7Validator(schema).iter_errors(values), key=lambda error: [str(step) for step in error.path])
+    if errors:
+        faults = [f"{'.'.join(str(step) for step in error.path) or 'values'}: {_said(error)}" for error in errors]
+        raise ConfigError("; ".join(faults), where=where, way_out="the chart's README has every value with its kind")
+
+
+def _said(error: Any) -> str:  # noqa: ANN401 - jsonschema has no types
+    message = str(error.message)
+    return message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
 
 
 def _checked(deployment: Deployment, where: str) -> Deployment:
@@ -61,9 +85,13 @@ def sections(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _defaults() -> dict[str, Any]:
-    packed = resources.files("pipeline_processing") / PACKED
-    checkout = Path(__file__).parents[3] / "charts/pipeline-processing/values.yaml"
-    return _read(packed if packed.is_file() else checkout)
+    return _read(_packed(PACKED, "values.yaml"))
+
+
+def _packed(name: str, of_the_chart: str) -> Path | Traversable:
+    """Return the chart's file: as the wheel has it, else as the checkout does."""
+    packed = resources.files("pipeline_processing") / name
+    return packed if packed.is_file() else Path(__file__).parents[3] / "charts/pipeline-processing" / of_the_chart
 
 
 def _read(path: Path | Traversable) -> dict[str, Any]:

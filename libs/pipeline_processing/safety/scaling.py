@@ -30,7 +30,7 @@ def pods_at_once(pool: Pool) -> int:
 def connections(deployment: Deployment) -> int:
     """Return how many connections to Postgres all processes may hold together."""
     workers = sum(pods_at_once(pool) * pool.effective.database_connections for pool in deployment.pools)
-    return workers + sum(one.effective.database_connections for one in deployment.schedules) + FOR_MIGRATION
+    return workers + sum(one.effective.database_connections for one in _runs(deployment)) + FOR_MIGRATION
 
 
 def writes_per_second(deployment: Deployment) -> float:

@@ -89,11 +89,14 @@ def _items_survive_rollouts(deployment: Deployment) -> Iterator[Breach]:
 
 
 def _interrupting(pool: Pool) -> Breach:
+    settings = pool.effective
+    spare = max(settings.grace - settings.drain, timedelta(seconds=10))
+    termination = ceil((pool.longest_item + spare).total_seconds()) + pool.pre_stop_seconds
     return Breach(
         _of(pool),
         f"an item may take {say(pool.longest_item)}, but a drain ends after {say(pool.effective.drain)}",
-        f"set PIPELINE_DRAIN to {say(pool.longest_item)} or more (and the grace periods above it), or scaling.kind to"
-        " job where items take that long",
+        f"set PIPELINE_DRAIN to {say(pool.longest_item)} and terminationGracePeriodSeconds to {termination}, or"
+        " scaling.kind to job where items take that long",
         ("scaling.kind", "job") if pool.scaling.kind == "deployment" else ("longestItem", say(pool.effective.drain)),
     )
 
@@ -125,8 +128,8 @@ def _jobs_outlive_items(deployment: Deployment) -> Iterator[Breach]:
                 _of(pool),
                 f"a job is killed after {say(deadline)}, but its {pool.scaling.queue_length} items may take"
                 f" {say(needed)}, {pool.places} at once",
-                f"set scaling.job.activeDeadlineSeconds to {ceil(needed.total_seconds())} or more, or"
-                f" scaling.queueLength to {pool.places}",
+                f"set scaling.job.activeDeadlineSeconds to {ceil(needed.total_seconds())} or more"
+                + (f", or scaling.queueLength to {pool.places}" if pool.scaling.queue_length > pool.places else ""),
                 ("scaling.job.activeDeadlineSeconds", ceil(needed.total_seconds())),
             )
 
