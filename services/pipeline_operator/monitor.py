@@ -2,10 +2,10 @@
 
 Counts come from the queues' attributes, and stand whatever becomes of the look that follows. Dead letters can not be
 dated without receiving them, and a letter that is held is one that an operator's redrive does not find. So a look
-takes letters for one second, several receives at a time; leases them for two, so that none comes back into its own
-hands; and gives them back at its end. Each is hidden for less time than a reader waits before it calls a queue empty,
-a monitor that is killed hides letters for two seconds, and no receipt of ours is used while somebody else may hold the
-letter. What a look does not get to is no fault: the oldest letter of many looks is a good bound.
+leases letters for a second only and gives none back: each is hidden for less time than a reader waits before it calls
+a queue empty, a monitor that is killed hides nothing, no receipt of ours is used while somebody else may hold the
+letter, and the monitor needs no right to change one. A look ends before its first letters come back, and makes several
+receives at a time to get far by then. What it does not get to is no fault: the oldest of many looks is a good bound.
 """
 
 from __future__ import annotations
@@ -30,15 +30,13 @@ if TYPE_CHECKING:
     from etl_core.queue import Depth, Queue
     from pipeline_processing.service_handler import Lane, ServiceHandler
 
-LEASE: Final = timedelta(seconds=2)
-SPARE: Final = timedelta(milliseconds=500)
-"""Before a lease ends its letter is left alone: what gives it back must arrive while it is ours."""
+LEASE: Final = timedelta(seconds=1)
 WAIT: Final = timedelta(seconds=1)
 """A long poll asks all of SQS's servers."""
-LOOK: Final = timedelta(seconds=1)
-"""How long a look goes on receiving. With a lease of two seconds, none of its letters comes back meanwhile."""
+LOOK: Final = timedelta(milliseconds=750)
+"""How long a look begins receives: less than a lease, or it would be given its own letters again."""
 WIDTH: Final = 10
-"""Receives at a time: at 50 ms for one, a look could read two thousand letters."""
+"""Receives at a time: at 50 ms for one, a look gets to fifteen hundred letters."""
 LETTERS: Final = 1000
 """Letters that one look reads at most: a hundred receives."""
 KEPT: Final = timedelta(hours=1)
@@ -162,20 +160,15 @@ def _told(error: Exception) -> str:
 async def look(dead_letters: Queue, counted: int, clock: Clock, *, most: int = LETTERS) -> Sight:
     """Return what is to be seen of a dead-letter queue that counts so many letters; see the module's docstring."""
     seen: dict[str, datetime] = {}
-    held: list[tuple[float, str]] = []
     wanted, until = min(counted, most), clock.monotonic() + LOOK.total_seconds()
     is_fruitful = True
     while is_fruitful and len(seen) < wanted and clock.monotonic() < until:
-        ours_until = clock.monotonic() + (LEASE - SPARE).total_seconds()
         width = min(WIDTH, math.ceil((wanted - len(seen)) / BATCH_LIMIT))
         receives = (dead_letters.receive(limit=BATCH_LIMIT, wait=WAIT, lease=LEASE) for _ in range(width))
-        letters = [letter for answer in await asyncio.gather(*receives) for letter in answer]
         known = len(seen)
-        seen |= {letter.message_id: letter.sent_at for letter in letters}
-        held += [(ours_until, letter.receipt) for letter in letters]
+        for letters in await asyncio.gather(*receives):
+            seen |= {letter.message_id: letter.sent_at for letter in letters}
         is_fruitful = len(seen) > known
-    if still_ours := [receipt for ours_until, receipt in held if clock.monotonic() < ours_until]:
-        await dead_letters.extend(still_ours, timedelta(0))  # one that fails is back already
     return Sight(len(seen), min(seen.values(), default=None), is_cut=is_fruitful and len(seen) < counted)
 
 
@@ -206,7 +199,7 @@ class Monitor:
         self._turned_at = self._clock.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Refresh until ``stop`` is set; a look in progress is dropped, which hides its letters for two seconds."""
+        """Refresh until ``stop`` is set; a look in progress is dropped, which hides its letters for a second."""
         turning, stopping = asyncio.create_task(self._turn()), asyncio.create_task(stop.wait())
         try:
             await asyncio.wait({turning, stopping}, return_when=asyncio.FIRST_COMPLETED)
