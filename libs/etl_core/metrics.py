@@ -11,8 +11,12 @@ from prometheus_client import CollectorRegistry, Info, PlatformCollector, Proces
 
 DURATIONS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Bucket bounds in seconds, from a small copy to a large file."""
-WAITS: Final = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0, 259_200.0)
-"""Bucket bounds in seconds, from a message that is awaited to one that has waited for days."""
+_HOUR: Final = 3600.0
+WAITS: Final = (
+    *(1.0, 5.0, 15.0, 60.0, 300.0, 900.0),
+    *(hours * _HOUR for hours in (1, 4, 12, 24, 72, 168, 336)),
+)
+"""Bucket bounds in seconds, from a message that is awaited to one that no queue keeps any longer."""
 
 
 def new_registry() -> CollectorRegistry:

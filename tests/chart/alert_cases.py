@@ -37,13 +37,18 @@ def until_dropped(values: str) -> dict[str, str]:
     return {f"pipeline_dead_letter_seconds_to_drop{{{MONITOR}}}": values}
 
 
-def waits(*buckets: str) -> dict[str, str]:
-    """Return a histogram of waits, by the values of its buckets for one hour, twelve hours and all."""
-    bounds = ("3600.0", "43200.0", "+Inf")
+def waits(*buckets: str, bounds: tuple[str, ...] = ("3600.0", "43200.0", "+Inf"), lane: str = "live") -> dict[str, str]:
+    """Return a histogram of waits, by the values of its buckets."""
+    labels = f'namespace="fleet",pod="w-1",lane="{lane}",pool="{lane}"'
     return {
-        f'pipeline_message_wait_seconds_bucket{{{WORKER},le="{bound}"}}': values
+        f'pipeline_message_wait_seconds_bucket{{{labels},le="{bound}"}}': values
         for bound, values in zip(bounds, buckets, strict=True)
     }
+
+
+def backfill_waits(*buckets: str) -> dict[str, str]:
+    """Return a backfill's, by the values of its buckets for three days, seven days and all."""
+    return waits(*buckets, bounds=("259200.0", "604800.0", "+Inf"), lane="backfill")
 
 
 def queued(visible: str, in_flight: str, received: str | None) -> dict[str, str]:
@@ -160,6 +165,20 @@ CASES = (
         "a twentieth of the messages waits longer than an hour",
         waits("0+95x40", "0+100x40", "0+100x40"),
         "30m",
+    ),
+    Case(
+        "PipelineQueueAgeHigh",
+        "a healthy backfill, whose messages wait for up to three days",
+        backfill_waits("0+100x40", "0+100x40", "0+100x40"),
+        "30m",
+    ),
+    Case(
+        "PipelineQueueAgeHigh",
+        "a backfill's messages wait for longer than half its queue's retention",
+        backfill_waits("0x40", "0+100x40", "0+100x40"),
+        "30m",
+        "Messages of lane backfill wait 6d 14h 24m 0s for their first receive.",
+        {"namespace": "fleet", "lane": "backfill"},
     ),
     Case(
         "PipelineQueueNotWorkedOn",

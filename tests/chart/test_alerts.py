@@ -96,7 +96,12 @@ def test_thresholds_are_those_of_the_values(chart: Chart, tmp_path: Path) -> Non
         "settings": {"PIPELINE_CONTROL_BUCKET": "control"},
         "monitor": {"intervalSeconds": 300},
         "prometheusRule": {
-            "thresholds": {"queueAgeSeconds": 77, "retentionWarningHours": 99, "retentionCriticalHours": 33},
+            "thresholds": {
+                "queueAgeSeconds": 77,
+                "queueAgeSecondsByLane": {"backfill": 777, "of-nobody": 7},
+                "retentionWarningHours": 99,
+                "retentionCriticalHours": 33,
+            },
         },
     }
     base = parse((chart.path / "ci" / "production.yaml").read_text())[0]
@@ -106,9 +111,10 @@ def test_thresholds_are_those_of_the_values(chart: Chart, tmp_path: Path) -> Non
     (rule,) = Objects.of_text(text).of("PrometheusRule")
     found = rules_of(rule["spec"]["groups"])
     ends = {
-        "PipelineQueueAgeHigh": "> 77",
         "PipelineDeadLettersExpireSoon": "< 99 * 3600",
         "PipelineDeadLettersExpireNow": "< 33 * 3600",
         "PipelineMonitorStale": "> 1500",
     }
     assert ends == {alert: found[alert]["expr"][-len(end) :] for alert, end in ends.items()}
+    ages = re.findall(r"vector\((\d+)\), \"lane\", \"([\w-]+)\"", found["PipelineQueueAgeHigh"]["expr"])
+    assert [("777", "backfill"), ("77", "live")] == ages

@@ -258,6 +258,13 @@ SCHEDULE = {"name": "a", "job": "get_s3_files", "cron": "@daily"}
             "pool live: settings.PIPELINE_WORKER_CONCURRENCY is the pool's: set its concurrency",
         ),
     ],
+        (
+            {
+                "prometheusRule": {"enabled": True, "thresholds": {"queueAgeSecondsByLane": {"live": 345600}}},
+                "podMonitor": {"enabled": True},
+            },
+            "lane live: PipelineQueueAgeHigh would wait for messages 345600 seconds old, and its queue drops them",
+        ),
     ids=lambda part: part if isinstance(part, str) else "",
 )
 def test_values_that_can_not_work_are_refused_with_the_way_out(varied: Varied, over: object, message: str) -> None:

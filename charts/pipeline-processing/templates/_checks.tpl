@@ -173,6 +173,20 @@
 {{- end -}}
 {{- if and .enabled .scrapedOtherwise }}
 - podMonitor.enabled and podMonitor.scrapedOtherwise: what is scraped twice counts twice: set one of them to false
+{{- if .Values.prometheusRule.enabled -}}
+{{- range $lane, $own := .Values.lanes -}}
+{{- $seconds := include "pipeline-processing.queueAgeSeconds" (dict "root" $ "lane" $lane) -}}
+{{- $retention := $own.retention | default "4d" -}}
+{{- if ge (float64 $seconds) (include "pipeline-processing.seconds" $retention | float64) }}
+- lane {{ $lane }}: PipelineQueueAgeHigh would wait for messages {{ $seconds }} seconds old, and its queue drops them before, after {{ $retention }}: lower prometheusRule.thresholds.queueAgeSecondsByLane.{{ $lane }}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A duration such as 90s or 14d in seconds. */}}
+{{- define "pipeline-processing.seconds" -}}
+{{- mulf (regexFind "^[0-9.]+" .) (get (dict "ms" 0.001 "s" 1 "m" 60 "h" 3600 "d" 86400) (regexFind "[a-z]+$" .)) -}}
 {{- end -}}

@@ -28,3 +28,9 @@
 {{- end -}}
 {{- if or (has "deployment" $kinds) (has "job" $kinds) -}}yes{{- end -}}
 {{- end -}}
+
+{{/* The seconds that a lane's messages may wait before an alert: (dict "root" $ "lane" LANE) */}}
+{{- define "pipeline-processing.queueAgeSeconds" -}}
+{{- $thresholds := .root.Values.prometheusRule.thresholds -}}
+{{- get $thresholds.queueAgeSecondsByLane .lane | default $thresholds.queueAgeSeconds | int64 -}}
+{{- end -}}
