@@ -54,7 +54,9 @@ class Terms:
         self.termination = float(pool.termination_grace_period_seconds)
         self.connections = settings.database_connections
         self.most_items = pool.scaling.queue_length if pool.scaling.kind == "job" else None
-        """What the pod of a job takes before it ends (``--once --max-items``)."""
+        """What the pod of a job takes before it ends (``--max-items``)."""
+        self.turns = {name: places for name, places in pool.processors.items() if places < pool.concurrency}
+        """Processors of which a pod may hold more than it works on at once."""
         backoff = Backoff(settings.backoff_base, settings.backoff_cap)
         self.policy = RetryPolicy(settings.max_attempts, backoff, receive_limit)
 
@@ -62,7 +64,7 @@ class Terms:
 class Work:
     """One delivery in work."""
 
-    __slots__ = ("expires", "fate", "is_over", "life", "message", "receipt", "received", "seconds")
+    __slots__ = ("expires", "fate", "is_over", "is_waiting", "life", "message", "receipt", "received", "seconds")
 
     def __init__(self, message: Message, now: float, expires: float) -> None:
         self.message = message
@@ -73,3 +75,5 @@ class Work:
         self.expires = expires
         self.fate: Fate | None = None
         self.is_over = False
+        self.is_waiting = False
+        """For its processor's turn; nothing has been begun."""

@@ -22,6 +22,7 @@ from tests.simulation.world import Fate, Item, World
 from etl_core.errors import Throttled
 from etl_core.queue.lease import LeaseKeeper
 from one_queue import LEASE, POLICY, OneQueue, item
+from pipeline_processing.messages import PROCESSOR
 from pipeline_worker.consumer import Consumer, Limits
 from pipeline_worker.measures import Measures
 
@@ -191,11 +192,15 @@ def test_without_connections_attempts_fail_until_there_are_some() -> None:
 
 
 class Script(NamedTuple):
-    """Items as (fives of seconds, failures), the worker's places, and when it is told to stop."""
+    """Items as (fives of seconds, failures, whether their processor is limited), and a worker that is told to stop."""
 
-    items: list[tuple[int, int]]
+    items: list[tuple[int, int, bool]]
     concurrency: int
     stop: float
+    turns: int = 4
+    """How many of the limited processor are in work at once."""
+    most: int | None = None
+    """What it takes before it ends, as the pod of a job does."""
 
 
 class End(NamedTuple):
@@ -208,11 +213,16 @@ class End(NamedTuple):
 
 SCRIPTS = st.builds(
     Script,
-    st.lists(st.tuples(st.integers(1, 8), st.integers(0, 3)), min_size=1, max_size=10),
+    st.lists(st.tuples(st.integers(1, 8), st.integers(0, 3), st.booleans()), min_size=1, max_size=10),
     st.integers(1, 4),
-    st.sampled_from([2.5, 12.5, 47.5, 102.5, 1002.5]),
+    st.sampled_from([2.4, 12.4, 47.4, 102.4, 1002.4]),
+    st.integers(1, 4),
+    st.none() | st.integers(1, 12),
 )
-DRAIN, GRACE, WAIT = timedelta(seconds=20), timedelta(seconds=40), timedelta(seconds=1)
+DRAIN, GRACE, WAIT = timedelta(seconds=20), timedelta(seconds=40), timedelta(seconds=1.25)
+HEARTBEAT = timedelta(seconds=60.77)
+"""Polls, drains and heartbeats end when nothing else does: items begin and end at whole seconds."""
+LIMITED: Final = "limited"
 
 
 def _simulated(script: Script) -> list[End]:
@@ -224,9 +234,15 @@ def _simulated(script: Script) -> list[End]:
         (POOL, "PIPELINE_LEASE", "5m"),
         (POOL, "PIPELINE_DRAIN", "20s"),
         (POOL, "PIPELINE_GRACE", "40s"),
-        (POOL, "PIPELINE_RECEIVE_WAIT", "1s"),
+        (POOL, "PIPELINE_RECEIVE_WAIT", "1.25s"),
+        (POOL, "processors", {LIMITED: script.turns}),
     ]
-    items = [Item(seconds=5.0 * fives, fates=(Fate.FAILS,) * failures) for fives, failures in script.items]
+    if script.most is not None:
+        changes += [(POOL, "scaling.kind", "job"), (POOL, "scaling.queueLength", script.most)]
+    items = [
+        Item(seconds=5.0 * fives, fates=(Fate.FAILS,) * failures, processor=LIMITED if is_limited else "")
+        for fives, failures, is_limited in script.items
+    ]
     bench = Bench(*items, changes=changes)
     pod = bench.pod()
     bench.wait(script.stop)
@@ -241,19 +257,29 @@ async def _real(script: Script) -> list[End]:
     plans = dict(zip((one.item_id for one in items), script.items, strict=True))
 
     async def work(one: ProductItem, start: int) -> None:
-        fives, failures = plans[one.item_id]
+        fives, failures, _ = plans[one.item_id]
         await world.clock.sleep(timedelta(seconds=5 * fives))
         if start <= failures:
             raise Throttled("simulated")
 
     world.processor.work = work
-    await world.send(*items)
+    for one in items:  # turns go by the message's attribute
+        await world.send(one, **({PROCESSOR: LIMITED} if plans[one.item_id][2] else {}))
     consumer = Consumer(
         world.queue,
         world.executor(),
         world.settler(),
-        LeaseKeeper(world.queue, lease=LEASE, heartbeat=LEASE / 5, clock=world.clock),
-        Limits(lease=LEASE, wait=WAIT, drain=DRAIN, grace=GRACE, concurrency=script.concurrency, receivers=1),
+        LeaseKeeper(world.queue, lease=LEASE, heartbeat=HEARTBEAT, clock=world.clock),
+        Limits(
+            lease=LEASE,
+            wait=WAIT,
+            drain=DRAIN,
+            grace=GRACE,
+            concurrency=script.concurrency,
+            processors={LIMITED: script.turns},
+            receivers=1,
+            max_items=script.most,
+        ),
         measures=Measures(),
         clock=world.clock,
         jitter=lambda: 0.5,
@@ -274,12 +300,21 @@ async def _real(script: Script) -> list[End]:
 
 
 @given(SCRIPTS)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=100)
 def test_a_script_ends_as_it_does_with_the_product_s_own_consumer(script: Script) -> None:
     assert asyncio.run(_real(script)) == _simulated(script)
 
 
-@pytest.mark.parametrize("stop", [2.5, 47.5])
-def test_the_comparison_sees_drains_that_give_back(stop: float) -> None:
-    script = Script([(8, 0), (8, 0), (1, 0)], 1, stop)
-    assert {"pending"} <= {end.state for end in _simulated(script)}
+@pytest.mark.parametrize(
+    ("script", "starts"),
+    [
+        pytest.param(Script([(8, 0, False), (8, 0, False), (1, 0, False)], 1, 2.4), [1, 0, 0], id="drains"),
+        pytest.param(Script([(8, 0, True), (8, 0, True), (1, 0, False)], 3, 2.4, turns=1), [1, 0, 1], id="turns"),
+        pytest.param(Script([(1, 0, False)] * 3, 1, 1002.4, most=2), [1, 1, 0], id="shares"),
+        pytest.param(Script([(1, 1, False), (5, 0, False)], 4, 1002.4, most=9), [1, 1], id="empty polls"),
+    ],
+)
+def test_the_comparison_sees_drains_turns_and_the_ends_of_jobs(script: Script, starts: list[int]) -> None:
+    ends = _simulated(script)
+    assert (starts, True) == ([end.starts for end in ends], "pending" in {end.state for end in ends})
+    assert asyncio.run(_real(script)) == ends

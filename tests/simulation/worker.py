@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from tests.simulation.keeper import Keeper
 from tests.simulation.terms import Work
+from tests.simulation.turns import Turns
 from tests.simulation.world import Fate
 
 from pipeline_processing.model import Failure, ItemResult
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
 CLEANING_UP: Final = 0.5
 """Seconds from an item's cancellation to its release; no more than a quarter of the time that the grace leaves."""
-LOOK_AROUND: Final = 10.0
-"""Seconds between a job's looks whether its queue is empty; the worker looks every second."""
+LOOK: Final = 1.0
+"""Seconds until a job's worker notices that the last of its items is done."""
 REFUSAL: Final = 0.05
 """Seconds that it takes to learn that Postgres takes no connection."""
 
@@ -69,7 +70,8 @@ class Pod:
         self._is_connected = False
         self._is_polling = False
         self._is_pausing = False
-        self._is_looking = False
+        self._polling_since: float | None = None
+        self._turns = Turns(terms.turns)
         ready_at = self.made_at + around.world.start
         self._keeper = Keeper(terms, around, self.works.keys(), ready_at, self._lose)
         around.agenda.at(ready_at, self._begin)
@@ -88,13 +90,14 @@ class Pod:
         queue, terms = self._around.queue, self._terms
         while self.phase is Phase.RUNNING and (places := self._places) > 0:
             got = queue.receive(places, terms.lease)
+            if not got:
+                self._wait()
+                return
+            self._polling_since = None
             if self._left is not None:
                 self._left -= len(got)
             for message in got:
                 self._start(message)
-            if not got:
-                self._wait()
-                return
         if self._is_polling:
             self._is_polling = False
             self._around.queue.leave(self._woken)
@@ -105,32 +108,32 @@ class Pod:
 
     def _wait(self) -> None:
         around = self._around
-        if self._left is not None and not self.works:
-            self._look_around()
-        if self.phase is Phase.GONE:
-            return
         if around.queue.is_full():
             if not self._is_pausing:
                 self._is_pausing = True
                 around.agenda.at(around.agenda.now + 1 + 29 * around.chance.random(), self._go_on)
-        else:
-            self._is_polling = True
-            around.queue.wait(self._woken)
-
-    def _look_around(self) -> None:
-        """End a job's pod when the queue is empty in all counts, or when it has taken all it may (``--once``)."""
-        if self.phase is not Phase.RUNNING or self.works:
             return
-        counts = self._around.queue.counts()
-        if not self._left or not (counts.visible or counts.in_flight or counts.delayed):
-            self._leave()
-        elif not self._is_looking:
-            self._is_looking = True
-            self._around.agenda.at(self._around.agenda.now + LOOK_AROUND, self._look_again)
+        self._is_polling = True
+        around.queue.wait(self._woken)
+        if self._left is not None and self._polling_since is None:
+            self._polling_since = around.agenda.now
+            around.agenda.at(around.agenda.now + self._terms.receive_wait, self._close, around.agenda.now)
 
-    def _look_again(self) -> None:
-        self._is_looking = False
-        self._look_around()
+    def _close(self, since: float) -> None:
+        """Take no more, in a job's pod, after a whole poll that brought nothing (``--max-items``)."""
+        if self.phase is Phase.RUNNING and self._polling_since == since:
+            self._is_polling = False
+            self._around.queue.leave(self._woken)
+            self._left = 0
+            self._end_if_spent()
+
+    def _end_if_spent(self) -> None:
+        if self._left == 0 and not self.works:
+            self._around.agenda.at(self._around.agenda.now + LOOK, self._end_spent)
+
+    def _end_spent(self) -> None:
+        if self.phase is Phase.RUNNING:
+            self._leave()
 
     def _go_on(self) -> None:
         self._is_pausing = False
@@ -159,7 +162,12 @@ class Pod:
         work = Work(message, now, now + self._terms.lease)
         self.works[work] = None
         self._free -= 1
-        item = life.item
+        if self._turns.take(work):
+            self._work_on(work)
+        self._keeper.watch()
+
+    def _work_on(self, work: Work) -> None:
+        now, life, item = self._around.agenda.now, work.life, work.life.item
         number = life.starts
         life.starts += 1
         life.working += 1
@@ -172,7 +180,17 @@ class Pod:
             self._around.agenda.at(now + seconds / 2, self._meet, work)
         else:
             self._around.agenda.at(now + seconds, self._finish, work)
-        self._keeper.watch()
+
+    def _take_turn(self, work: Work) -> None:
+        """Begin with what has waited; others may have done it meanwhile."""
+        if work.life.done_at is not None and (work.receipt > 1 or work.message.is_resumed):
+            self._around.agenda.at(self._around.agenda.now, self._find_done, work)
+        else:
+            self._work_on(work)
+
+    def _find_done(self, work: Work) -> None:
+        if not work.is_over:
+            self._settle(work, _ALREADY_DONE)
 
     def _connects(self) -> bool:
         self._is_connected = self._is_connected or self._around.database.connect(self._terms.connections)
@@ -250,17 +268,19 @@ class Pod:
         self._keeper.drop(work)
         self._free += 1
         self._around.settled(life)
+        following = self._turns.give(work)
         if self.phase is Phase.RUNNING:
+            if following is not None:
+                self._take_turn(following)
             self._receive()
-            if self._left is not None:
-                self._look_around()
+            self._end_if_spent()
         elif self.phase is Phase.DRAINING:
             self._leave_if_done()
 
     def _lose(self, work: Work) -> None:
         """Abandon what another may hold by now."""
         if not work.is_over:
-            work.life.working -= 1
+            work.life.working -= not work.is_waiting
             self._settle(work, _LOST_LEASE)
 
     def _delete(self, message: Message, receipt: int) -> None:
@@ -310,6 +330,9 @@ class Pod:
         agenda.at(agenda.now + terms.drain, self._interrupt)
         if self._is_polling:  # what the last poll still brings is given back
             agenda.at(agenda.now + self._around.chance.random() * min(terms.receive_wait, terms.drain), self._end_poll)
+        for work in self._turns.waiting:
+            work.life.returns += 1
+            self._settle(work, _INTERRUPTED)
         self._leave_if_done()
 
     def _end_poll(self) -> None:
@@ -353,7 +376,7 @@ class Pod:
         for work in self.works:
             work.is_over = True
             work.life.deaths += 1
-            work.life.working -= 1
+            work.life.working -= not work.is_waiting
             self._around.settled(work.life)
         self.works.clear()
         self._leave()

@@ -37,6 +37,7 @@ class Item(NamedTuple):
     lane: str = "live"
     doubles: int = 0
     agency: int = 0
+    processor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
