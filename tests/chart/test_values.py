@@ -13,7 +13,7 @@ from tests.chart.documents import parse
 from tests.chart.ladder import CHART
 from tests.chart.rendering import LONGEST_RELEASE, RenderError
 from tests.chart.settings_schema import settings_schema
-from tests.chart.varied import Varied
+from tests.chart.varied import Varied, schedules
 
 from pipeline_processing.deployment import FOR_KUBERNETES, Pool, Schedule
 
@@ -84,7 +84,7 @@ def test_the_readmes_example_is_taken(varied: Varied) -> None:
     (example,) = (block for block in re.findall(r"```\n(.*?)```", page, re.DOTALL) if block.startswith("lanes:"))
     (values,) = parse(example)
     made = varied.objects(values)
-    assert ["CronJob"] * 4 + ["ScaledObject"] == sorted(one["kind"] for one in made.of("CronJob", "ScaledObject"))
+    assert (4, 1) == (len(schedules(made)), len(made.of("ScaledObject")))
 
 
 def test_the_schema_is_one_of_draft_7_and_knows_every_value() -> None:
@@ -171,7 +171,7 @@ def test_a_value_that_is_none_is_refused_in_helms_words(varied: Varied, over: ob
 )
 def test_a_cron_line_of_kubernetes_is_taken(varied: Varied, cron: str) -> None:
     made = varied.objects({"schedules": [{"name": "a", "job": "get_s3_files", "cron": cron}]})
-    assert [cron] == [one["spec"]["schedule"] for one in made.of("CronJob")]
+    assert [cron] == [one["spec"]["schedule"] for one in schedules(made)]
 
 
 POOL = {"name": "live", "lane": "live"}
@@ -235,10 +235,18 @@ SCHEDULE = {"name": "a", "job": "get_s3_files", "cron": "@daily"}
         ),
         (
             {"pools": [{**POOL, "role": "tables"}]},
-            'pool live: there is no role "tables": name one of controller, operator, worker, or add it to identity',
+            'pool live: there is no role "tables": name one of controller, monitor, operator, worker, or add it',
         ),
         ({"schedules": [{**SCHEDULE, "role": "keda"}]}, 'schedule a: there is no role "keda": name one of controller'),
         ({"identity": {"kind": "irsa", "tables": {}}}, "identity.tables.roleArn is empty: set the role of docs/aws.md"),
+        (
+            {"schedules": [{**SCHEDULE, "name": "operator"}]},
+            "the CronJob of operators' pods is called so: give it another",
+        ),
+        (
+            {"pools": [{**POOL, "role": "monitor"}], "monitor": {"enabled": False}},
+            'pool live: there is no role "monitor": name one of controller, operator, worker',
+        ),
         ({"identity": {"migration": {}}}, "identity.migration.serviceAccount is made twice"),
         ({"commonLabels": {"app.kubernetes.io/name": "a"}}, "commonLabels.app.kubernetes.io/name is the chart's own"),
         ({"settings": {"AWS_DEFAULT_REGION": "eu-west-1"}}, "AWS_DEFAULT_REGION is the chart's: set aws.region"),
@@ -250,6 +258,13 @@ SCHEDULE = {"name": "a", "job": "get_s3_files", "cron": "@daily"}
             {"prometheusRule": {"enabled": True}, "podMonitor": {"enabled": False}},
             "nothing scrapes what its alerts are about: set podMonitor.enabled to true, or podMonitor.scrapedOtherwise",
         ),
+        (
+            {
+                "prometheusRule": {"enabled": True, "thresholds": {"queueAgeSecondsByLane": {"live": 345600}}},
+                "podMonitor": {"enabled": True},
+            },
+            "lane live: PipelineQueueAgeHigh would wait for messages 345600 seconds old, and its queue drops them",
+        ),
         ({"podMonitor": {"enabled": True, "scrapedOtherwise": True}}, "what is scraped twice counts twice: set one"),
         ({"settings": {"PIPELINE_DATABASE_URL": "postgresql://"}}, "PIPELINE_DATABASE_URL is a secret: put it into"),
         ({"settings": {"PIPELINE_LIVE_QUEUE": "q"}}, "PIPELINE_LIVE_QUEUE is the lanes': set lanes.LANE.queueUrl"),
@@ -258,13 +273,6 @@ SCHEDULE = {"name": "a", "job": "get_s3_files", "cron": "@daily"}
             "pool live: settings.PIPELINE_WORKER_CONCURRENCY is the pool's: set its concurrency",
         ),
     ],
-        (
-            {
-                "prometheusRule": {"enabled": True, "thresholds": {"queueAgeSecondsByLane": {"live": 345600}}},
-                "podMonitor": {"enabled": True},
-            },
-            "lane live: PipelineQueueAgeHigh would wait for messages 345600 seconds old, and its queue drops them",
-        ),
     ids=lambda part: part if isinstance(part, str) else "",
 )
 def test_values_that_can_not_work_are_refused_with_the_way_out(varied: Varied, over: object, message: str) -> None:

@@ -14,7 +14,7 @@ from tests.chart.ladder import CHART
 from tests.chart.objects import Objects
 from tests.chart.rendering import KUBERNETES, Chart, template
 from tests.chart.semantics.subject import Subject
-from tests.chart.varied import Varied, container, only, variables
+from tests.chart.varied import Varied, container, only, schedules, variables
 
 from pipeline_controller import bootstrap as controller
 from pipeline_operator import bootstrap as operator
@@ -100,6 +100,8 @@ def test_the_product_takes_the_arguments_of_every_pod(varied: Varied, example: s
     }
     taken = []
     for pods in varied.objects(of=example).pods():
+        if pods.labels["app.kubernetes.io/component"] == "operator":  # it waits for commands
+            continue
         command, *arguments = pods.containers[0]["args"]
         if command != "migrate":
             parsers[command](arguments)
@@ -215,7 +217,7 @@ def test_a_scheduled_run_keeps_its_id_when_its_pod_is_replaced(varied: Varied) -
         "options": ["--tolerate-failures", "1%"],
         "args": ["--agency-id", "$(JOB_UID)$$"],
     }
-    cron = only(varied.objects({"schedules": [schedule]}), "CronJob")
+    (cron,) = schedules(varied.objects({"schedules": [schedule]}))
     own = ["controller", "run", "get_s3_files", "--lane", "live", "--run-id", "$(JOB_NAME)-$(JOB_UID)"]
     # Kubernetes halves each `$$`, and takes no `$$(…)` for a variable: what the user wrote arrives as it was.
     theirs = ["--tolerate-failures", "1%", "--", "--agency-id", "$$(JOB_UID)$$$$"]
@@ -234,7 +236,7 @@ def test_a_setting_with_a_dollar_arrives_as_it_was_written(varied: Varied) -> No
 
 def test_a_schedule_may_run_any_command(varied: Varied) -> None:
     schedule = {"name": "reconcile", "command": ["controller", "reconcile"], "cron": "*/20 * * * *", "args": ["--json"]}
-    cron = only(varied.objects({"schedules": [schedule]}), "CronJob")
+    (cron,) = schedules(varied.objects({"schedules": [schedule]}))
     assert ["controller", "reconcile", "--json"] == container(cron)["args"]
 
 
@@ -267,8 +269,21 @@ def test_a_role_that_only_the_values_know_plugs_in(varied: Varied) -> None:
     }
 
 
+def test_the_monitor_may_do_less_than_the_operator_whose_pod_ends_by_itself(varied: Varied) -> None:
+    made = varied.objects({"operator": {"seconds": 90}})
+    pods = {pods.labels["app.kubernetes.io/component"]: pods.spec for pods in made.pods()}
+    assert ["pipeline-pipeline-processing-monitor", "pipeline-pipeline-processing-operator"] == [
+        pods[component]["serviceAccountName"] for component in ("monitor", "operator")
+    ]
+    cron = only(made, "CronJob")["spec"]
+    assert (True, 690) == (cron["suspend"], cron["jobTemplate"]["spec"]["activeDeadlineSeconds"])
+    (waiting,) = pods["operator"]["containers"]
+    assert (["sleep"], ["90"]) == (waiting["command"], waiting["args"])
+    assert pods["monitor"]["containers"][0]["envFrom"] == waiting["envFrom"]
+
+
 def test_exit_codes_decide_whether_a_job_tries_again(varied: Varied) -> None:
-    cron = only(varied.objects({"schedules": [{"name": "a", "job": "get_s3_files", "cron": "@daily"}]}), "CronJob")
+    (cron,) = schedules(varied.objects({"schedules": [{"name": "a", "job": "get_s3_files", "cron": "@daily"}]}))
     job = cron["spec"]["jobTemplate"]["spec"]
     rules = [
         (rule["action"], (rule.get("onExitCodes") or {}).get("values")) for rule in job["podFailurePolicy"]["rules"]
@@ -353,7 +368,8 @@ def test_big_numbers_are_written_out(varied: Varied) -> None:
             "minimal",
             [
                 "aws eks create-pod-identity-association --cluster-name CLUSTER --role-arn WORKER_ROLE_ARN",
-                "-- pipeline-processing doctor --without backfill --without database\n",
+                "kubectl -n fleet create job doctor --from=cronjob/pipeline-pipeline-processing-operator && \\\n",
+                "exec job/doctor -- pipeline-processing doctor --without backfill --without database; \\\n",
                 "pipeline-processing manifest get_s3_files --namespace fleet --image 111122223333.dkr",
             ],
         ),
@@ -362,7 +378,7 @@ def test_big_numbers_are_written_out(varied: Varied) -> None:
             "production",
             [
                 "kubectl -n fleet get scaledobjects,scaledjobs,pods -l app.kubernetes.io/instance=pipeline",
-                "kubectl -n fleet exec deploy/pipeline-pipeline-processing-monitor -- pipeline-processing doctor\n",
+                "kubectl -n fleet exec job/doctor -- pipeline-processing doctor; \\\n",
                 "kubectl -n fleet create job first-run --from=cronjob/pipeline-pipeline-processing-attachments",
             ],
         ),
@@ -376,7 +392,7 @@ def test_big_numbers_are_written_out(varied: Varied) -> None:
             ],
         ),
     ],
-    ids=["Pod Identity, nothing scheduled", "IRSA, schedules", "keys, no KEDA, no monitor"],
+    ids=["Pod Identity, nothing scheduled", "IRSA, schedules", "keys, no KEDA, no operator"],
 )
 def test_the_notes_tell_the_next_three_commands(
     varied: Varied, tmp_path: Path, over: object, of: str, commands: list[str]

@@ -48,6 +48,11 @@ def only(objects: Objects, kind: str) -> Object:
     return found
 
 
+def schedules(objects: Objects) -> list[Object]:
+    """Return the CronJobs that are due some day."""
+    return [one for one in objects.of("CronJob") if "pipeline-processing/schedule" in one["metadata"]["labels"]]
+
+
 def container(one: Object) -> Object:
     """Return the one container of a Deployment, a Job, or what makes Jobs."""
     objects = Objects((one,))

@@ -205,6 +205,8 @@ ROLES: Final = {
     "controller": ("trust-irsa.json", "trust-pod-identity.json", ["controller"]),
     "worker": ("trust-irsa.json", "trust-pod-identity.json", ["worker"]),
     "operator": ("trust-irsa.json", "trust-pod-identity.json", ["doctor", "operator"]),
+    "monitor": ("trust-irsa.json", "trust-pod-identity.json", ["monitor"]),
+    "tables": ("trust-irsa.json", "trust-pod-identity.json", ["tables"]),
     "keda": ("trust-irsa.json", "trust-keda.json", ["keda"]),
 }
 

@@ -99,7 +99,7 @@ def _files(fleet: Fleet) -> Run:
     fleet.start("controller", "reconcile").ends()
     fleet.start("controller", "status", "--run-id", run.run_id).ends(3)
     fleet.start("dlq", "show", "moved").ends()
-    fleet.start("dlq", "monitor", "--once").ends()
+    fleet.start("dlq", "monitor", "--once", role="monitor").ends()
     _history_starts(fleet, "")
     fleet.start("dlq", "redrive", "--all", "--yes").ends()
     fleet.await_empty_queue()

@@ -110,6 +110,9 @@
 {{- end -}}
 
 {{- define "pipeline-processing.scheduleFaults" -}}
+{{- if .Values.operator.enabled -}}
+{{- include "pipeline-processing.nameFaults" (dict "what" "operator" "name" (include "pipeline-processing.scheduleName" (dict "root" . "name" "operator")) "limit" 52 "kind" "CronJob") -}}
+{{- end -}}
 {{- $names := list -}}
 {{- range .Values.schedules -}}
 {{- $schedule := include "pipeline-processing.schedule" (dict "root" $ "schedule" .) | fromJson -}}
@@ -118,6 +121,9 @@
 - two schedules are called {{ $schedule.name }}: give one of them another name
 {{- end -}}
 {{- $names = append $names $schedule.name -}}
+{{- if and $.Values.operator.enabled (eq $schedule.name "operator") }}
+- {{ $what }}: the CronJob of operators' pods is called so: give it another name
+{{- end }}
 {{- include "pipeline-processing.nameFaults" (dict "what" $what "name" (include "pipeline-processing.scheduleName" (dict "root" $ "name" $schedule.name)) "limit" 52 "kind" "CronJob") -}}
 {{- include "pipeline-processing.roleFaults" (dict "root" $ "what" $what "role" $schedule.role) -}}
 {{- if eq (empty $schedule.job) (empty $schedule.command) }}
@@ -167,12 +173,6 @@
 {{- if and .Values.prometheusRule.enabled (not .Values.monitor.enabled) }}
 - prometheusRule.enabled, but nothing measures what its alerts are about: set monitor.enabled to true
 {{- end -}}
-{{- with .Values.podMonitor -}}
-{{- if and $.Values.prometheusRule.enabled (not .enabled) (not .scrapedOtherwise) }}
-- prometheusRule.enabled, but nothing scrapes what its alerts are about: set podMonitor.enabled to true, or podMonitor.scrapedOtherwise where there are targets with the labels of docs/metrics.md
-{{- end -}}
-{{- if and .enabled .scrapedOtherwise }}
-- podMonitor.enabled and podMonitor.scrapedOtherwise: what is scraped twice counts twice: set one of them to false
 {{- if .Values.prometheusRule.enabled -}}
 {{- range $lane, $own := .Values.lanes -}}
 {{- $seconds := include "pipeline-processing.queueAgeSeconds" (dict "root" $ "lane" $lane) -}}
@@ -182,6 +182,12 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.podMonitor -}}
+{{- if and $.Values.prometheusRule.enabled (not .enabled) (not .scrapedOtherwise) }}
+- prometheusRule.enabled, but nothing scrapes what its alerts are about: set podMonitor.enabled to true, or podMonitor.scrapedOtherwise where there are targets with the labels of docs/metrics.md
+{{- end -}}
+{{- if and .enabled .scrapedOtherwise }}
+- podMonitor.enabled and podMonitor.scrapedOtherwise: what is scraped twice counts twice: set one of them to false
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -10,11 +10,13 @@
 {{- mergeOverwrite (deepCopy .root.Values.scheduleDefaults) (deepCopy .schedule) | toJson -}}
 {{- end -}}
 
-{{/* Every role with all its values, as JSON; takes the root context. */}}
+{{/* Every role with all its values, as JSON, but a monitor's where there is none; takes the root context. */}}
 {{- define "pipeline-processing.roles" -}}
 {{- $roles := dict -}}
 {{- range $name, $own := omit .Values.identity "kind" "keda" -}}
+{{- if or (ne $name "monitor") $.Values.monitor.enabled -}}
 {{- $_ := set $roles $name (mergeOverwrite (dict "create" true "serviceAccount" "" "roleArn" "") (deepCopy ($own | default dict))) -}}
+{{- end -}}
 {{- end -}}
 {{- $roles | toJson -}}
 {{- end -}}

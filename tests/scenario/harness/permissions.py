@@ -42,17 +42,18 @@ ROLE_OF: Final[Mapping[str, str]] = {
     "quarantine": "inline",
     "backfill": "controller",
 }
-"""Command -> the role that it runs in."""
+"""Command -> the role that it runs in, where a scenario says no other."""
 ATTACHED: Final[Mapping[str, Sequence[str]]] = {
     "controller": ("controller.json",),
     "worker": ("worker.json",),
     "inline": ("controller.json", "worker.json", "operator.json"),
     "operator": ("operator.json",),
+    "monitor": ("monitor.json",),
     "tables": ("tables.json",),
     "doctor": ("doctor.json",),
     "keda": ("keda.json",),
 }
-"""Role -> the policies that are attached to it."""
+"""Role -> the policies that are attached to it: on the page too, as its test sees."""
 OF_BUCKETS: Final = ("bucket-control.json", "bucket-destination.json", "bucket-silver.json")
 
 
