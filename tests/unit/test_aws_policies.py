@@ -263,13 +263,6 @@ NEVER: Final[dict[str, Iterable[Need]]] = {
         *(need("sqs:ChangeMessageVisibility", queue) for queue in QUEUES),
         *(need("sqs:ReceiveMessage", queue) for queue in ("live", "backfill")),
     ],
-    "monitor": [
-        *(need(f"s3:{action}", "control/pipeline/runs/r/run.json") for action in ("GetObject", "PutObject")),
-        *(need("s3:ListBucket", bucket) for bucket in ("control", "source", "destination", "silver")),
-        *(need(f"sqs:{action}", queue) for action in ("DeleteMessage", "SendMessage") for queue in QUEUES),
-        *(need("sqs:ChangeMessageVisibility", queue) for queue in QUEUES),
-        *(need("sqs:ReceiveMessage", queue) for queue in ("live", "backfill")),
-    ],
     "tables": [
         need("s3:DeleteObject", "control/pipeline/runs/r/done/0"),
         need("s3:DeleteObject", "silver/silver/_contracts/people/0.odcs.yaml"),
