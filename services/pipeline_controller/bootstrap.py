@@ -49,13 +49,13 @@ _NEEDS_ARGUMENTS: Final = {"run", "plan"}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one controller command; return an exit code."""
-    options = _parse(sys.argv[1:] if argv is None else argv)
+    options = parse(sys.argv[1:] if argv is None else argv)
     return guarded(lambda: asyncio.run(_open_and_run(options)))
 
 
 async def run(argv: Sequence[str], services: ServiceHandler, *, load_job: Callable[[str], Job] | None = None) -> int:
     """Run one controller command with parts that are there already; return an exit code."""
-    return await _run(_parse(argv), services, load_job or _load_job)
+    return await _run(parse(argv), services, load_job or _load_job)
 
 
 async def _open_and_run(options: argparse.Namespace) -> int:
@@ -197,8 +197,8 @@ def _say(options: argparse.Namespace, pairs: dict[str, object]) -> int:
     return DONE
 
 
-def _parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Split at ``--``: what stands behind it is the job's."""
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read what was typed, and do nothing else. What stands behind ``--`` is the job's."""
     own, arguments = list(argv), []
     if "--" in own:
         cut = own.index("--")

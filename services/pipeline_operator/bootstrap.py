@@ -36,7 +36,7 @@ LEAVE_WITHIN: Final = 2.0
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one dlq command; return an exit code."""
-    options = _parser().parse_args(argv)
+    options = parse(argv)
     if options.command == "monitor" and not options.once:
         return guarded(lambda: _run_loop(options))
     return guarded(lambda: asyncio.run(_open_and_run(options)))
@@ -44,7 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def run(argv: Sequence[str], services: ServiceHandler) -> int:
     """Run one dlq command with parts that are there already; return an exit code."""
-    return await _run(_parser().parse_args(argv), services)
+    return await _run(parse(argv), services)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read what was typed, and do nothing else."""
+    return _parser().parse_args(argv)
 
 
 def _run_loop(options: argparse.Namespace) -> int:

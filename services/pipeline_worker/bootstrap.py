@@ -55,8 +55,13 @@ log = structlog.get_logger(__name__)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a worker until it is told to stop, or has nothing left to do where that was asked for; exit code."""
-    options = _parser().parse_args(argv)
+    options = parse(argv)
     return guarded(lambda: _run_loop(options))
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Read what was typed, and do nothing else."""
+    return _parser().parse_args(argv)
 
 
 def _run_loop(options: argparse.Namespace) -> int:

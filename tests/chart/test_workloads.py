@@ -93,9 +93,9 @@ def inline(arguments: list[str]) -> None:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_the_product_takes_the_arguments_of_every_pod(varied: Varied, example: str) -> None:
     parsers = {
-        "worker": lambda arguments: worker._parser().parse_args(arguments),
-        "controller": controller._parse,
-        "dlq": lambda arguments: operator._parser().parse_args(arguments),
+        "worker": worker.parse,
+        "controller": controller.parse,
+        "dlq": operator.parse,
         "run": inline,
     }
     taken = []

@@ -38,6 +38,9 @@ UID = "3f1c1d2e-8a0e-4b0e-9d52-0f6a3b7c2d11"
 
 JOB = ("manifest", "get_s3_files", "--config-map", "pipeline-settings")
 CRON = (*JOB, "--cron", "15 2 * * *")
+COMMAND = ("manifest", "--command", "--service-account", "pipeline-processing-controller")
+CANCEL = ("--", "controller", "cancel", "--run-id", "r1")
+PLACED = ("--image", "registry.example/pp:1.2.3", "--service-account", "pipeline-processing-controller")
 EVERYTHING = (
     "manifest",
     "get-s3-files",
@@ -93,6 +96,18 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 def test_it_is_valid_to_every_kubernetes_that_we_support(argv: Sequence[str], version: str, printed: Printed) -> None:
     document = printed(*argv, *AGENCY)
     kubernetes_validate.validate(document, version, strict=True)
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("argv", [(), ("--cron", "0 5 * * *")], ids=["job", "cron"])
+def test_a_command_is_valid_to_every_kubernetes_and_keeps_the_charts_rules(
+    argv: Sequence[str], version: str, printed: Printed
+) -> None:
+    document = printed(*COMMAND, *argv, *CANCEL)
+    kubernetes_validate.validate(document, version, strict=True)
+    document["metadata"].setdefault("name", document["metadata"].pop("generateName", ""))
+    subject = Subject(Objects((document,)), {}, namespace="fleet")
+    assert [] == findings(subject, (*pods.CHECKS, *jobs.CHECKS, product.variables_are_settings))
 
 
 def test_the_schemas_would_find_a_fault(printed: Printed) -> None:
@@ -314,6 +329,22 @@ def test_an_argument_can_not_break_out_of_the_comment_above(capsys: pytest.Captu
     ("argv", "says"),
     [
         (["manifest"], "the following arguments are required: JOB"),
+        (["manifest", "get_s3_files", "--command", *CANCEL], "either JOB, or --command"),
+        ([*COMMAND], "--command: which?"),
+        ([*COMMAND, "--", "controler", "status"], "there is no command 'controler' (did you mean controller?)"),
+        ([*COMMAND, "--", "controller", "cancel"], "the following arguments are required: --run-id"),
+        ([*COMMAND, "--", "controller", "status", "--every"], "unrecognized option --every"),
+        ([*COMMAND, "--", "dlq", "redrive", "--fingerprnt", "x"], "did you mean --fingerprint?"),
+        ([*COMMAND, "--", "doctor", "--without", "everything"], "invalid choice: 'everything'"),
+        ([*COMMAND, "--", "controller", "run", "get_s3_files"], "would begin a second run"),
+        ([*COMMAND, "--", "run"], "which job?"),
+        ([*COMMAND, "--", "run", "vacum"], "there is no job 'vacum' (did you mean vacuum?)"),
+        ([*COMMAND, "--", "run", "vacuum", "--", "--datset", "x"], "unrecognized option --datset"),
+        ([*COMMAND, "--lane", "live", "--mode", "inline", *CANCEL], "--lane and --mode: belongs to the run of a JOB"),
+        ([*COMMAND, "--run-id", "r1", *CANCEL], "--run-id: belongs to the run of a JOB"),
+        ([*COMMAND, "--release", "a.b", *CANCEL], "--release: 'a.b' is no name"),
+        ([*COMMAND, "--release", "r" * 40, *CANCEL], "(at most 57: the API server adds 6 characters to it"),
+        ([*COMMAND, "--", "dlq", "show", "postgresql://me:pw@db/x"], "a URL with a password would stand"),
         (["manifest", "get_s3_file"], "there is no job 'get_s3_file' (did you mean get_s3_files?)"),
         ([*JOB, "--agency-id", "10"], "unrecognized option --agency-id (the job's own options stand behind --)"),
         ([*JOB, "--", "--agenc-id", "10"], "unrecognized option --agenc-id (did you mean --agency-id?)"),
@@ -406,8 +437,74 @@ def test_what_the_config_map_must_name_is_noted_beside_the_manifest(capsys: pyte
 
 def test_a_variable_of_the_manifest_counts_where_arguments_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
     names = [f"--env=PIPELINE_{name}_BUCKET={name.lower()}" for name in ("SOURCE", "DESTINATION")]
-    assert 0 == main(["manifest", "get_s3_files", *names, *AGENCY])
+    assert 0 == main(["manifest", "get_s3_files", *PLACED, *names, *AGENCY])
     assert "" == capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "doubt"),
+    [
+        ((*JOB, "--service-account", "c"), "--image pipeline-processing:0.1.0 names no registry"),
+        ((*JOB, "--image", "registry.example/pp:1.2.3"), "no --service-account"),
+        (
+            (*JOB, *PLACED, "--env", "PIPELINE_LIVE_QUEUE=q", "--lane", "lve"),
+            "--lane lve: here only live has a queue",
+        ),
+    ],
+)
+def test_what_most_likely_keeps_the_pod_from_its_work_is_noted(
+    argv: Sequence[str], doubt: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert 0 == main([*argv, *AGENCY])
+    assert [doubt] == [doubt for line in capsys.readouterr().err.splitlines() if line.startswith(f"note: {doubt}")]
+
+
+def test_a_lane_that_has_a_queue_here_is_not_doubted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main([*JOB, *PLACED, "--env", "PIPELINE_LIVE_QUEUE=q", "--lane", "live", *AGENCY])
+    assert "--lane" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("controller", "cancel", "--run-id", "r1"),
+        ("controller", "reconcile"),
+        ("dlq", "redrive", "--fingerprint", "$(JOB_NAME)", "--yes"),
+        ("doctor", "--without", "silver"),
+        ("migrate", "--dry-run"),
+        ("run", "vacuum", "--", "--dataset", "officers", "--yes"),
+    ],
+    ids=" ".join,
+)
+def test_a_command_is_started_as_it_was_written_and_is_no_run(words: Sequence[str], printed: Printed) -> None:
+    document = printed(*COMMAND, "--", *words)
+    assert list(words) == started(document, job_name="one", uid=UID)
+    assert [] == pod_of(document)["containers"][0]["env"]
+    assert (0, False) == (job_of(document)["backoffLimit"], "pipeline-processing/job" in document["metadata"]["labels"])
+
+
+def test_a_command_is_another_job_each_time_unless_it_has_a_name(printed: Printed) -> None:
+    assert "pipeline-processing-controller-cancel-" == printed(*COMMAND, *CANCEL)["metadata"]["generateName"]
+    for argv in (("--name", "once"), ("--cron", "0 5 * * *", "--name", "once")):
+        assert "once" == printed(*COMMAND, *argv, *CANCEL)["metadata"]["name"]
+
+
+def test_a_command_that_only_the_pod_can_check_is_noted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main([*COMMAND, "--", "contracts", "lint", "--nonsense"])
+    assert "note: only the pod can check what contracts is given" in capsys.readouterr().err
+
+
+def test_to_read_a_commands_words_does_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert 0 == main([*COMMAND, "--", "new-job", "someone", "--jobs-dir", str(tmp_path)])
+    assert ([], True) == (list(tmp_path.iterdir()), "only the pod can check" in capsys.readouterr().err)
+
+
+def test_the_alerts_and_policies_of_the_release_are_for_what_is_printed(printed: Printed) -> None:
+    for release, prefix in (("pipeline-processing", "pipeline-processing"), ("nightly", "nightly-pipeline-processing")):
+        document = printed(*JOB, "--release", release, *AGENCY)
+        assert f"{prefix}-get-s3-files" == document["metadata"]["name"]
+        labels = job_of(document)["template"]["metadata"]["labels"]
+        assert release == labels["app.kubernetes.io/instance"]
 
 
 def test_a_file_that_only_this_machine_has_is_noted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from pipeline_processing.jobs.registry import discover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from types import ModuleType
 
     Command = Callable[[Sequence[str]], int]
 
@@ -47,7 +48,7 @@ _HELP: Final[Mapping[str, Mapping[str, str]]] = {
         "controller": "plan, scatter, wait, gather, publish; each of them alone too",
         "worker": "work on a lane's queue until told to stop",
         "dlq": "list, show and redrive dead letters; watch the lanes for alerts",
-        "manifest": "print a run as a Kubernetes Job or CronJob, checked: manifest JOB -- ARGS",
+        "manifest": "print a run, or any --command, as a Kubernetes Job or CronJob, checked: manifest JOB -- ARGS",
     },
     "This machine": {
         "local": "start, stop and look at the embedded S3, SQS and Postgres",
@@ -105,6 +106,13 @@ def _command(name: str) -> Command:
         if point.name == name:
             return _load(point)
     raise ConfigError(f"there is no command {name!r}", where="pipeline-processing", way_out=_meant(name))
+
+
+def parse_of(name: str) -> Callable[[Sequence[str]], object] | None:
+    """Return what reads a command's words and does nothing else: `parse` of its module; ConfigError for no command."""
+    command = _command(name)
+    module = _module(name) if name in _LATER else sys.modules[command.__module__]
+    return cast("Callable[[Sequence[str]], object] | None", getattr(module, "parse", None))
 
 
 def _load(point: metadata.EntryPoint) -> Command:
@@ -191,33 +199,35 @@ def _jobs(argv: Sequence[str]) -> int:
     return USAGE if registry.faults else DONE
 
 
-def _later(module: str) -> Command:
+def _later(name: str) -> Command:
     """Return the command of a module beside this one, imported when it is called: some take a second."""
 
     def command(argv: Sequence[str]) -> int:
-        main = import_module(f"pipeline_processing.cli.{module}").main
-        return cast("Command", main)(argv)
+        return cast("Command", _module(name).main)(argv)
 
     return command
 
 
+def _module(name: str) -> ModuleType:
+    return import_module(f"pipeline_processing.cli.{name.replace('-', '_')}")
+
+
+_LATER: Final = (
+    "new-job",
+    "doctor",
+    "contracts",
+    "validate",
+    "profile",
+    "quarantine",
+    "backfill",
+    "manifest",
+    "migrate",
+)
+
 _BUILT_IN: Final[Mapping[str, Command]] = {
     "run": _run,
     "jobs": _jobs,
-    **{
-        name: _later(name.replace("-", "_"))
-        for name in (
-            "new-job",
-            "doctor",
-            "contracts",
-            "validate",
-            "profile",
-            "quarantine",
-            "backfill",
-            "manifest",
-            "migrate",
-        )
-    },
+    **{name: _later(name) for name in _LATER},
 }
 
 

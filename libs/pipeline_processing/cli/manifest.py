@@ -1,8 +1,12 @@
-"""`pipeline-processing manifest JOB … -- ARGS`: a run as a Kubernetes Job or CronJob, checked before it is printed."""
+"""`pipeline-processing manifest JOB … -- ARGS`: a run as a Kubernetes Job or CronJob, checked before it is printed.
+
+With ``--command``, any command of the product, by the service account whose role may what it does.
+"""
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import shlex
 import sys
@@ -28,16 +32,18 @@ if TYPE_CHECKING:
 
 _EXAMPLES: Final = """\
 examples:
-  pipeline-processing manifest get_s3_files --config-map pipeline-settings -- --agency-id 10 | kubectl apply -f -
-  pipeline-processing manifest get_s3_files --cron "15 2 * * *" --timezone America/Chicago \\
-      --image registry.example/pipeline-processing:0.1.0 --namespace pipeline --service-account pipeline-controller \\
-      --config-map pipeline-settings --secret pipeline-database -- --all-agencies
-  pipeline-processing manifest bronze_to_silver --mode inline --config-map pipeline-settings \\
-      --contracts pipeline-contracts -- --dataset officers --all-agencies
+  pipeline-processing manifest get_s3_files --namespace pipeline --image registry.example/pipeline-processing:0.1.0 \\
+      --service-account pipeline-processing-controller --config-map pipeline-processing-settings \\
+      --secret pipeline-database -- --agency-id 10 | kubectl apply -f -
+  pipeline-processing manifest bronze_to_silver --config-map pipeline-processing-settings \\
+      --cron "15 2 * * *" --timezone America/Chicago --contracts pipeline-contracts -- --dataset officers --all-agencies
+  pipeline-processing manifest --command --namespace pipeline --image registry.example/pipeline-processing:0.1.0 \\
+      --service-account pipeline-processing-controller --config-map pipeline-processing-settings \\
+      -- controller cancel --run-id RUN | kubectl create -f -
 
 Settings and secrets are named, never printed: those of --config-map and --secret become variables of the pod.
 ARGS are checked by the job itself, with this process's PIPELINE_* variables; buckets may be left to --config-map.
-A pod that replaces another resumes its run; every Job is a run of its own.
+A pod that replaces another resumes its run; every Job is a run of its own. A command is checked by its own parser.
 """
 
 _DEFAULTS: Final = ScheduleDefaults(name="defaults", job="none", cron="@daily")
@@ -50,6 +56,7 @@ RESOURCES: Final = {
 
 _LONGEST: Final = timedelta(days=3650)
 _MOST_RETRIES: Final = 1000
+_WORD: Final = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -59,10 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     cut = typed.index("--") if "--" in typed else len(typed)
     parser, arguments = _parser(), typed[cut + 1 :]
     options = parser.parse_args(typed[:cut])
-    load = partial(discover().load, options.job.replace("-", "_"))
-    wanted = _workload(load().name, arguments, options)
+    if options.command is (options.job is not None):
+        parser.error("either JOB, or --command" if options.command else "the following arguments are required: JOB")
+    if options.command and not arguments:
+        parser.error("--command: which? it stands behind --")
+    load = None if options.command else partial(discover().load, options.job.replace("-", "_"))
+    wanted = _workload(load().name if load else None, arguments, options)
     check_all(
-        lambda: checks.check_names(wanted.name, options),
+        lambda: checks.check_names(wanted, options),
         lambda: checks.check_run(options),
         lambda: checks.check_schedule(options),
         lambda: checks.check_resources(wanted.resources),
@@ -70,7 +81,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         lambda: checks.check_variables(dict(options.env), has_contracts=options.contracts is not None),
     )
     if not options.unchecked:  # last: a job's parser leaves at the first fault that it finds
-        checks.check_arguments(load, arguments, options, parser.options())
+        if load:
+            checks.check_arguments(load, arguments, options, parser.options())
+        else:
+            checks.check_command(arguments)
+    for note in checks.doubts(options):
+        print(f"note: {note}", file=sys.stderr)
     if options.json:
         print_json(wanted.document())
     else:
@@ -79,14 +95,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def _workload(job: str, arguments: Sequence[str], options: argparse.Namespace) -> workload.Workload:
-    usual = RESOURCES[options.mode]
+def _workload(job: str | None, arguments: Sequence[str], options: argparse.Namespace) -> workload.Workload:
+    usual = RESOURCES["inline" if "run" in arguments[:1] else options.mode]
+    retries = _DEFAULTS.backoff_limit if job else 0  # whoever gave a command sees that it failed
     return workload.Workload(
-        name=options.name or job.replace("_", "-"),
+        name=options.name or f"{workload.prefix(options.release)}-{_called(job, arguments)}",
         job=job,
+        release=options.release,
         image=options.image,
         version=__version__,
-        command=_command(job, options),
+        command=_command(job, options) if job else (),
         arguments=arguments,
         resources=workload.Resources(
             options.cpu or usual.cpu,
@@ -94,7 +112,7 @@ def _workload(job: str, arguments: Sequence[str], options: argparse.Namespace) -
             options.memory_limit or usual.memory_limit,
             options.scratch or usual.scratch,
         ),
-        timing=workload.Timing(options.deadline, options.retries, options.keep),
+        timing=workload.Timing(options.deadline, retries if options.retries is None else options.retries, options.keep),
         surroundings=workload.Surroundings(
             options.namespace,
             options.service_account,
@@ -104,7 +122,16 @@ def _workload(job: str, arguments: Sequence[str], options: argparse.Namespace) -
             dict(options.env),
         ),
         schedule=_schedule(options),
+        is_begun=job is None and options.name is None and options.cron is None,
     )
+
+
+def _called(job: str | None, words: Sequence[str]) -> str:
+    """Return a job's name, or a command's first words, as a part of a name."""
+    if job:
+        return job.replace("_", "-")
+    plain = itertools.takewhile(_WORD.fullmatch, words[:2])
+    return "-".join(plain).replace("_", "-") or "command"
 
 
 def _schedule(options: argparse.Namespace) -> workload.Schedule | None:
@@ -127,20 +154,25 @@ def _command(job: str, options: argparse.Namespace) -> list[str]:
         "run",
         job,
         *(word for name, value in given.items() if value is not None for word in (name, value)),
+        "--",
     ]
 
 
 def _parser() -> Parser:
     parser = Parser(
         prog="pipeline-processing manifest",
-        usage="pipeline-processing manifest JOB [OPTIONS] -- ARGS",
-        description="Print a run as a Kubernetes Job, or with --cron as a CronJob, ready for `kubectl apply -f -`.",
+        usage="pipeline-processing manifest JOB [OPTIONS] -- ARGS\n"
+        "       pipeline-processing manifest --command [OPTIONS] -- COMMAND [ARGS]",
+        description="Print a run, or any command, as a Kubernetes Job, or with --cron as a CronJob, ready for kubectl.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.hint = "the job's own options stand behind --"
-    parser.add_argument("job", metavar="JOB", help="the job; its own arguments stand behind --")
+    parser.add_argument("job", metavar="JOB", nargs="?", help="the job; its own arguments stand behind --")
+    parser.add_argument(
+        "--command", action="store_true", help="no run: what stands behind -- is a command of pipeline-processing"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON in place of YAML")
     parser.add_argument(
         "--unchecked", action="store_true", help="take ARGS as they are: files that they name are only in the pod"
@@ -167,7 +199,17 @@ def _add_run(run: argparse._ArgumentGroup) -> None:
 
 
 def _add_object(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--name", help="its name (default: the job's)")
+    group.add_argument(
+        "--release",
+        metavar="NAME",
+        default=workload.PRODUCT,
+        help="the chart's release that it belongs to, whose NetworkPolicy and alerts are for it, too"
+        " (default: %(default)s)",
+    )
+    group.add_argument(
+        "--name",
+        help="its name (default: the release's and the job's; the API server ends a command's, for `kubectl create`)",
+    )
     group.add_argument("--namespace", metavar="NAME", help="its namespace (default: kubectl's)")
     group.add_argument("--cron", metavar="EXPRESSION", help='make a CronJob, as in "15 2 * * *" or @daily')
     group.add_argument("--timezone", metavar="ZONE", help=f"of the schedule (default: {_DEFAULTS.timezone})")
@@ -185,8 +227,7 @@ def _add_object(group: argparse._ArgumentGroup) -> None:
         "--retries",
         type=_count,
         metavar="N",
-        default=_DEFAULTS.backoff_limit,
-        help="pods that replace a failed one; each resumes the run (default: %(default)s)",
+        help=f"pods that replace a failed one; each resumes the run (default: {_DEFAULTS.backoff_limit}, a command: 0)",
     )
     group.add_argument(
         "--keep",

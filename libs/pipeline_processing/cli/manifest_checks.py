@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Final, get_args
 from pydantic import SecretStr
 
 from etl_core.errors import ConfigError, check_all
-from etl_core.settings import assuming, environment
+from etl_core.settings import assuming, environment, load
 from pipeline_processing.arguments import typed_as
+from pipeline_processing.cli.main import parse_of
 from pipeline_processing.deployment import settings_from, workload
 from pipeline_processing.deployment.cron import check_cron
 from pipeline_processing.deployment.zones import check_zone
+from pipeline_processing.jobs.registry import discover
 from pipeline_processing.layout import RUN_ID
 from pipeline_processing.settings import Settings
 from pipeline_processing.tolerance import Tolerance
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from pipeline_processing.job import Job
 
@@ -44,6 +46,7 @@ _PASSWORD: Final = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 _LABEL: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _DOMAIN: Final = rf"{_LABEL}(?:\.{_LABEL})*"
 _DOMAIN_LIMIT: Final = 253
+_RELEASE_LIMIT: Final = 53
 _IMAGE: Final = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]+)?/)?"
     r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
@@ -57,13 +60,13 @@ _UNITS: Final = {"m": 0.001, None: 1.0} | {
 }
 
 
-def check_names(name: str, options: argparse.Namespace) -> None:
+def check_names(wanted: workload.Workload, options: argparse.Namespace) -> None:
     """Raise ConfigError for what can not be a name."""
-    limit, why = (
-        (workload.CRON_NAME_LIMIT, "a CronJob's Jobs add 11 characters to it")
-        if options.cron
-        else (workload.NAME_LIMIT, "it is a label of the Job's pods")
-    )
+    limit, why = workload.NAME_LIMIT, "it is a label of the Job's pods"
+    if wanted.schedule:
+        limit, why = workload.CRON_NAME_LIMIT, "a CronJob's Jobs add 11 characters to it"
+    elif wanted.is_begun:
+        limit, why = workload.BEGINNING_LIMIT, "the API server adds 6 characters to it"
     named = {
         "--service-account": [options.service_account],
         "--config-map": options.config_map,
@@ -71,7 +74,8 @@ def check_names(name: str, options: argparse.Namespace) -> None:
         "--contracts": [options.contracts],
     }
     check_all(
-        lambda: _named("--name", name, _LABEL, limit, why),
+        lambda: _named("--name", wanted.name, _LABEL, limit, why),
+        lambda: _named("--release", options.release, _LABEL, _RELEASE_LIMIT, "it is Helm's limit"),
         lambda: _named("--lane", options.lane, _LABEL, workload.NAME_LIMIT, "it is a lane's name"),
         lambda: _named("--namespace", options.namespace, _LABEL, workload.NAME_LIMIT, "it is a label"),
         lambda: _image(options.image),
@@ -84,7 +88,16 @@ def check_names(name: str, options: argparse.Namespace) -> None:
 
 
 def check_run(options: argparse.Namespace) -> None:
-    """Raise ConfigError where the run's own options do not fit together."""
+    """Raise ConfigError where the run's own options do not fit together, or there is no run."""
+    if options.command:
+        given = [name for name in ("run_id", "lane", "tolerate_failures", "timeout") if getattr(options, name)]
+        given += ["mode"] if options.mode == "inline" else []
+        if given:
+            raise ConfigError(
+                "belongs to the run of a JOB",
+                where=" and ".join(f"--{name.replace('_', '-')}" for name in given),
+                way_out="write a command's own options behind --",
+            )
     if options.tolerate_failures is not None:
         Tolerance.parse(options.tolerate_failures)
     if options.run_id is not None and not RUN_ID.fullmatch(options.run_id):
@@ -173,18 +186,14 @@ def check_variables(variables: Mapping[str, str], *, has_contracts: bool) -> Non
 
 
 def check_arguments(
-    load: Callable[[], Job], arguments: Sequence[str], options: argparse.Namespace, own: Collection[str]
+    load_job: Callable[[], Job], arguments: Sequence[str], options: argparse.Namespace, own: Collection[str]
 ) -> None:
     """Let the job itself parse what it will be given; buckets may be the ConfigMap's to name.
 
-    ``load`` makes the job anew: one that has read its settings keeps them.
+    ``load_job`` makes the job anew: one that has read its settings keeps them.
     """
-    given = {
-        name.removeprefix(_PREFIX).lower(): value
-        for name, value in dict(options.env).items()
-        if name.startswith(_PREFIX)
-    }
-    job = load()
+    given = _given(options)
+    job = load_job()
     with typed_as(
         f"pipeline-processing manifest {job.name} --", see=f"pipeline-processing run {job.name} --help", before=own
     ):
@@ -194,15 +203,64 @@ def check_arguments(
         except ConfigError as error:
             if not (options.config_map or options.secret):
                 raise
-            unset = {name: text for name, text in _BUCKETS.items() if f"{_PREFIX}{name.upper()}" not in environment()}
-            with assuming(unset | given):
-                load().parse(arguments)
+            with assuming(_left_to_the_pod() | given):
+                load_job().parse(arguments)
             names = " and ".join(["--config-map"] * bool(options.config_map) + ["--secret"] * bool(options.secret))
             print(f"note: left to {names}, as it is not set here: {error}", file=sys.stderr)
     for argument in arguments:
         file = argument.rpartition("=")[2]
         if os.path.isfile(file):  # noqa: PTH113 - False, where Path raises, for a text too long to be a path
             print(f"note: {file} is a file of this machine: the pod reads its own of that name", file=sys.stderr)
+
+
+def check_command(words: Sequence[str]) -> None:
+    """Let the command itself read its words, where it can do that and nothing else; ConfigError for no command."""
+    name, *rest = words
+    if words[:2] == ["controller", "run"]:
+        raise ConfigError(
+            "a pod that replaces another would begin a second run",
+            where="controller run",
+            way_out="print the run: pipeline-processing manifest JOB [OPTIONS] -- ARGS",
+        )
+    if name == "run":
+        _read_job(rest)
+    elif parse := parse_of(name):
+        parse(rest)
+    else:
+        print(f"note: only the pod can check what {name} is given", file=sys.stderr)
+
+
+def _read_job(words: Sequence[str]) -> None:
+    """Let the job that `run` is for read its own words, on both sides of a `--`."""
+    if not words:
+        raise ConfigError("which job?", where="run", way_out="pipeline-processing jobs lists them")
+    job = discover().load(words[0].replace("-", "_"))
+    with typed_as(f"pipeline-processing run {job.name}"), assuming(_left_to_the_pod()):
+        job.parse([word for word in words[1:] if word != "--"])
+
+
+def doubts(options: argparse.Namespace) -> Iterator[str]:
+    """Yield what may be meant so, but most likely keeps the pod from its work."""
+    if "/" not in options.image:
+        yield f"--image {options.image} names no registry: nodes look for it at Docker Hub"
+    if options.service_account is None:
+        yield "no --service-account: the pod has the one called default, most likely without a role in AWS"
+    if options.lane is not None and not options.unchecked:
+        with assuming(_given(options)):
+            lanes = load(Settings).lanes
+        if lanes and options.lane not in lanes:
+            yield f"--lane {options.lane}: here only {', '.join(lanes)} has a queue; the pod's settings must name its"
+
+
+def _given(options: argparse.Namespace) -> dict[str, str]:
+    """Return the settings of --env, by field."""
+    pairs = dict(options.env).items()
+    return {name.removeprefix(_PREFIX).lower(): value for name, value in pairs if name.startswith(_PREFIX)}
+
+
+def _left_to_the_pod() -> dict[str, str]:
+    """Return something for each bucket that is not set here: the pod's settings name it."""
+    return {name: text for name, text in _BUCKETS.items() if f"{_PREFIX}{name.upper()}" not in environment()}
 
 
 def _named(option: str, name: str | None, form: str, limit: int, why: str) -> None:

@@ -1,4 +1,4 @@
-"""One run of a job as a Kubernetes Job, or as a CronJob: plain data. Pure.
+"""One run of a job, or any command, as a Kubernetes Job or CronJob: plain data. Pure.
 
 Its pod runs under restricted Pod Security; a pod that replaces another resumes the same run.
 """
@@ -22,6 +22,10 @@ NAME_LIMIT: Final = 63
 """A Job's name is a label of its pods."""
 CRON_NAME_LIMIT: Final = 52
 """A CronJob's Jobs are called by its name and 11 characters more."""
+BEGINNING_LIMIT: Final = 57
+"""The API server ends a name that is only begun with a hyphen and 5 characters."""
+PRODUCT: Final = "pipeline-processing"
+"""The chart's name."""
 
 RUN_ID: Final = "$(JOB_NAME)-$(JOB_UID)"
 """Of the Job, not of the pod: the same for a pod that replaces another, and new with every Job.
@@ -77,10 +81,15 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A run as a Job. ``command`` stands before ``arguments``, and only in it are variables expanded."""
+    """A Job. ``command`` stands before ``arguments``, and only in it are variables expanded.
+
+    With ``is_begun`` its name is a beginning: as often as it is created, it is another Job.
+    """
 
     name: str
-    job: str
+    job: str | None
+    """Whose run it is; None: a command is no run."""
+    release: str
     image: str
     version: str
     command: Sequence[str]
@@ -89,6 +98,7 @@ class Workload:
     timing: Timing
     surroundings: Surroundings = Surroundings()
     schedule: Schedule | None = None
+    is_begun: bool = False
 
     def document(self) -> Document:
         """Return the object, ready for the API server."""
@@ -96,17 +106,18 @@ class Workload:
         return {"apiVersion": "batch/v1", "kind": kind, "metadata": self._metadata(), "spec": spec}
 
     def _metadata(self) -> Document:
-        metadata: Document = {"name": self.name}
+        metadata: Document = {"generateName": f"{self.name}-"} if self.is_begun else {"name": self.name}
         if self.surroundings.namespace:
             metadata["namespace"] = self.surroundings.namespace
         return {**metadata, "labels": self._labels()}
 
     def _labels(self) -> dict[str, str]:
         return {
-            "app.kubernetes.io/name": "pipeline-processing",
+            "app.kubernetes.io/name": PRODUCT,
+            "app.kubernetes.io/instance": self.release,  # the release's NetworkPolicy is for its pod, too
             "app.kubernetes.io/component": _CONTAINER,
             "app.kubernetes.io/version": self.version,
-            "pipeline-processing/job": self.job[:NAME_LIMIT].strip("_"),  # what a label may be
+            **({"pipeline-processing/job": self.job[:NAME_LIMIT].strip("_")} if self.job else {}),  # as labels may be
         }
 
     def _cron_spec(self, schedule: Schedule) -> Document:
@@ -163,7 +174,7 @@ class Workload:
             "name": _CONTAINER,
             "image": self.image,
             "imagePullPolicy": "IfNotPresent",
-            "args": [*self.command, "--", *map(literal, self.arguments)],
+            "args": [*self.command, *map(literal, self.arguments)],
             "env": self._environment(),
             **({"envFrom": sources} if sources else {}),
             "resources": {
@@ -196,6 +207,15 @@ class Workload:
         if self.surroundings.contracts:
             volumes.append({"name": "contracts", "configMap": {"name": self.surroundings.contracts}})
         return volumes
+
+
+def prefix(release: str) -> str:
+    """Return what the names of the chart's objects begin with, unless its values override that.
+
+    >>> prefix("pipeline-processing"), prefix("nightly")
+    ('pipeline-processing', 'nightly-pipeline-processing')
+    """
+    return release if PRODUCT in release else f"{release}-{PRODUCT}"
 
 
 def literal(text: str) -> str:
