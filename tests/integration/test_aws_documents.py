@@ -26,13 +26,14 @@ from pipeline_processing.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from conftest import LocalStack
 
 ROOT: Final = FOLDER.parents[1]
 PAGE: Final = (ROOT / "docs/aws.md").read_text()
 BLOCKS: Final = re.findall(r"^```bash\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-"""The commands, in their order: values, queues, buckets, roles by IRSA, roles by Pod Identity."""
+"""The commands, in their order: values, queues, buckets, roles by IRSA, by Pod Identity, before and after a check."""
 DOCUMENTS: Final = sorted(path.name for path in FOLDER.iterdir())
 TRUST: Final = ("trust-irsa.json", "trust-keda.json", "trust-pod-identity.json")
 LIFECYCLES: Final = ("lifecycle-control.json", "lifecycle-destination.json", "lifecycle-silver.json")
@@ -90,11 +91,11 @@ def test_the_page_says_what_every_placeholder_is() -> None:
 def made(local_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """The environment of clients, after all commands of the page have been run against the local endpoint."""
     calls = tmp_path_factory.mktemp("page") / "calls"
-    values, queues, buckets, roles, pod_identity = BLOCKS
+    values, queues, buckets, roles, pod_identity, *check = BLOCKS
     local = f"{values}export Account=000000000000\n"
     definition = roles[: roles.index("\nrole ")]
     elsewhere = pod_identity.replace("role pipeline-", "role pods-").replace('role "$KedaRole"', "role pods-keda")
-    for script in (f"{queues}{buckets}{roles}", f"{definition}\n{elsewhere}"):
+    for script in (f"{queues}{buckets}{roles}", f"{definition}\n{elsewhere}", "".join(check)):
         ran = bash(f"{NOTE}{local}{script}", AWS_CALLS=str(calls))
         assert 0 == ran.returncode, ran.stderr
     environment = {**local_stack.environment, "AWS_DEFAULT_REGION": "eu-central-1"}
@@ -202,26 +203,40 @@ def _days(document: Any, key: str) -> int | None:  # noqa: ANN401 - JSON
 
 
 ROLES: Final = {
-    "controller": ("trust-irsa.json", "trust-pod-identity.json", ["controller"]),
-    "worker": ("trust-irsa.json", "trust-pod-identity.json", ["worker"]),
-    "operator": ("trust-irsa.json", "trust-pod-identity.json", ["doctor", "operator"]),
-    "monitor": ("trust-irsa.json", "trust-pod-identity.json", ["monitor"]),
-    "tables": ("trust-irsa.json", "trust-pod-identity.json", ["tables"]),
-    "keda": ("trust-irsa.json", "trust-keda.json", ["keda"]),
+    **dict.fromkeys(
+        ("controller", "worker", "operator", "monitor", "tables"), ("trust-irsa.json", "trust-pod-identity.json")
+    ),
+    "keda": ("trust-irsa.json", "trust-keda.json"),
 }
 
 
-@pytest.mark.parametrize(("role", "told"), ROLES.items(), ids=ROLES)
-def test_the_documented_roles_have_their_trust_and_their_policies(
-    role: str, told: tuple[str, str, list[str]], made: Mapping[str, str]
+@pytest.mark.parametrize(("role", "trusts"), ROLES.items(), ids=ROLES)
+def test_the_documented_roles_have_their_trust_and_the_policies_that_scenarios_hold_them_to(
+    role: str, trusts: tuple[str, str], made: Mapping[str, str]
 ) -> None:
-    iam, (by_irsa, by_pods, names) = client("iam", made), told
+    iam, (by_irsa, by_pods) = client("iam", made), trusts
+    names = sorted(name.removesuffix(".json") for name in ATTACHED[role])
     account = {"ServiceAccount": "keda-operator" if role == "keda" else f"pipeline-processing-{role}"}
     values = account | {"Account": "000000000000"} | ({"Namespace": "keda"} if role == "keda" else {})
     for name, trust in ((f"pipeline-{role}", by_irsa), (f"pods-{role}", by_pods)):
         trusted = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
         assert filled(trust, **values) == trusted
         assert names == sorted(iam.list_role_policies(RoleName=name)["PolicyNames"])
+
+
+def test_the_page_makes_every_role_that_pods_have() -> None:
+    assert {*ATTACHED} - {"inline", "doctor"} == {*ROLES}
+
+
+def test_what_the_doctor_needs_is_given_for_the_time_of_a_check_only(tmp_path: Path) -> None:
+    *made, before, after = BLOCKS
+    assert [] == [block for block in made if re.search(r"^role .*\bdoctor\b", block, re.MULTILINE)]
+    assert 0 == bash(f"{NOTE}{BLOCKS[0]}{before}{after}", AWS_CALLS=str(tmp_path / "calls")).returncode
+    given, taken = noted(tmp_path / "calls")
+    role = ["--role-name", "pipeline-operator", "--policy-name", "doctor"]
+    assert ["iam", "put-role-policy", *role, "--policy-document"] == given[:-1]
+    assert filled("doctor.json") == json.loads(given[-1])
+    assert ["iam", "delete-role-policy", *role] == taken
 
 
 def test_kedas_operator_takes_the_role_that_counts_by_its_own(made: Mapping[str, str]) -> None:

@@ -215,6 +215,12 @@ def test_the_lanes_are_twins(name: str) -> None:
 
 
 NEVER: Final[dict[str, Iterable[Need]]] = {
+    "inline": [
+        need("s3:DeleteObject", "silver/silver/people/part-1.parquet"),
+        need("s3:DeleteObject", "destination/10/attachments/a.pdf"),
+        need("s3:DeleteObject", "control/pipeline/runs/r/done/0"),
+        *(need(f"s3:{action}", "source/10/a.pdf") for action in ("PutObject", "DeleteObject")),
+    ],
     "controller": [
         need("s3:DeleteObject", "silver/silver/people/part-1.parquet"),
         need("s3:DeleteObject", "silver/silver/people/_delta_log/00000000000000000001.json"),
@@ -307,7 +313,18 @@ NOBODY: Final = [
 
 @pytest.mark.parametrize("role", ATTACHED)
 def test_a_role_may_never(role: str) -> None:
-    assert [] == [asked for asked in (*NEVER.get(role, ()), *NOBODY) if granting(policies(role), asked)]
+    """All of a role's policies together: the page attaches them so, as `test_aws_documents` sees."""
+    assert [] == [asked for asked in (*NEVER[role], *NOBODY) if granting(policies(role), asked)]
+
+
+def test_an_operator_who_runs_the_doctor_is_lent_this_and_no_more() -> None:
+    together = (*policies("operator"), *policies("doctor"))
+    lent = [asked for asked in (*NEVER["operator"], *NOBODY) if granting(together, asked)]
+    assert [
+        *(need("s3:GetObject", f"{bucket}/10/a.pdf") for bucket in ("source", "destination")),
+        *(need("s3:ListBucket", bucket) for bucket in ("source", "destination", "silver")),
+        need("sqs:DeleteMessage", "live"),
+    ] == lent
 
 
 def test_keda_may_count_messages_and_nothing_else() -> None:

@@ -53,7 +53,10 @@ ATTACHED: Final[Mapping[str, Sequence[str]]] = {
     "doctor": ("doctor.json",),
     "keda": ("keda.json",),
 }
-"""Role -> the policies that are attached to it: on the page too, as its test sees."""
+"""Role -> the policies that are attached to it: on the page too, as its test sees.
+
+``doctor`` is whoever runs it, for that time: only what it brings, so that it needs nothing of any role.
+"""
 OF_BUCKETS: Final = ("bucket-control.json", "bucket-destination.json", "bucket-silver.json")
 
 
