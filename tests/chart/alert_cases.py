@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-WORKER = 'namespace="fleet",pod="w-1",lane="live",pool="live"'
-SECOND = 'namespace="fleet",pod="w-2",lane="live",pool="live"'
-MONITOR = 'namespace="fleet",pod="m-1",lane="live"'
 PREFIX = "pipeline-pipeline-processing"
+WORKER = f'namespace="fleet",pod="{PREFIX}-worker-live-1",lane="live",pool="live"'
+SECOND = f'namespace="fleet",pod="{PREFIX}-worker-live-2",lane="live",pool="live"'
+MONITOR = f'namespace="fleet",pod="{PREFIX}-monitor-1",lane="live"'
 POD = f'namespace="fleet",pod="{PREFIX}-worker-live-7d9"'
 LIVE = {"namespace": "fleet", "lane": "live"}
 DAY = 86_400
@@ -39,7 +39,7 @@ def until_dropped(values: str) -> dict[str, str]:
 
 def waits(*buckets: str, bounds: tuple[str, ...] = ("3600.0", "43200.0", "+Inf"), lane: str = "live") -> dict[str, str]:
     """Return a histogram of waits, by the values of its buckets."""
-    labels = f'namespace="fleet",pod="w-1",lane="{lane}",pool="{lane}"'
+    labels = f'namespace="fleet",pod="{PREFIX}-worker-{lane}-1",lane="{lane}",pool="{lane}"'
     return {
         f'pipeline_message_wait_seconds_bucket{{{labels},le="{bound}"}}': values
         for bound, values in zip(bounds, buckets, strict=True)
@@ -96,7 +96,7 @@ CASES = (
         "the monitor's pod changes meanwhile",
         {
             f"pipeline_dead_letters{{{MONITOR}}}": "2x8 stale",
-            'pipeline_dead_letters{namespace="fleet",pod="m-2",lane="live"}': "_x8 2x20",
+            f'pipeline_dead_letters{{namespace="fleet",pod="{PREFIX}-monitor-2",lane="live"}}': "_x8 2x20",
         },
         "15m",
         "Lane live has 2 dead letters.",

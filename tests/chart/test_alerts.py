@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.chart import alerts
-from tests.chart.alert_cases import CASES, Case
+from tests.chart.alert_cases import CASES, PREFIX, Case
 from tests.chart.alerts import check, rules_of, run
 from tests.chart.documents import parse
 from tests.chart.objects import Objects
@@ -55,15 +55,32 @@ def test_every_alert_has_cases_that_raise_it_and_cases_that_do_not() -> None:
 
 
 @pytest.mark.parametrize("alert", ALERTS)
-def test_an_alert_is_deaf_to_other_namespaces(alert: str, groups: Groups, promtool: Path, tmp_path: Path) -> None:
-    """Two releases beside each other: the one's alerts say nothing of the other's queues."""
+@pytest.mark.parametrize("renamed", [('"fleet"', '"other"'), (PREFIX, "other-pipeline-processing")])
+def test_an_alert_is_deaf_to_other_releases(
+    alert: str, renamed: tuple[str, str], groups: Groups, promtool: Path, tmp_path: Path
+) -> None:
+    """Two releases in one cluster or one namespace: the one's alerts say nothing of the other's lanes and pods."""
     cases = [
-        Case(case.alert, case.what, {name.replace('"fleet"', '"other"'): v for name, v in case.series.items()}, case.at)
+        Case(case.alert, case.what, {name.replace(*renamed): v for name, v in case.series.items()}, case.at)
         for case in CASES
         if case.alert == alert and case.told
     ]
     heard = run(tmp_path, [rules_of(groups)[alert]], cases).returncode
     assert heard == (alert == "PipelineMonitorAbsent")
+
+
+def test_the_monitor_of_another_release_beside_it_hides_no_absent_one(
+    groups: Groups, promtool: Path, tmp_path: Path
+) -> None:
+    other = 'pipeline_monitor_refreshed_timestamp_seconds{namespace="fleet",pod="other-monitor-1",lane="live"}'
+    told = f"No monitor of fleet/{PREFIX} is scraped."
+    case = Case("PipelineMonitorAbsent", "another's", {other: "0+60x40"}, "20m", told, {"namespace": "fleet"})
+    played = run(tmp_path, [rules_of(groups)["PipelineMonitorAbsent"]], [case])
+    assert 0 == played.returncode, played.stdout + played.stderr
+
+
+def test_an_alert_names_its_release(groups: Groups) -> None:
+    assert {PREFIX} == {rule["labels"]["release"] for rule in rules_of(groups).values()}
 
 
 @pytest.mark.parametrize("alert", ALERTS)
