@@ -217,6 +217,27 @@ CASES = (
         f"Pod {PREFIX}-worker-live-7d9 runs but can not be scraped.",
         {"namespace": "fleet", "pod": f"{PREFIX}-worker-live-7d9"},
     ),
+    *(
+        Case(
+            "PipelineTargetDown",
+            f"a pod that is {phase}",
+            {f"up{{{POD}}}": "0x20", f'kube_pod_status_phase{{{POD},phase="{phase}"}}': "1x20"},
+            "12m",
+        )
+        for phase in ("Pending", "Succeeded", "Failed")
+    ),
+    Case(
+        "PipelineTargetDown",
+        "one that runs, as kube-state-metrics says too",
+        {
+            f"up{{{POD}}}": "0x20",
+            f'kube_pod_status_phase{{{POD},phase="Running"}}': "1x20",
+            f'kube_pod_status_phase{{{POD},phase="Failed"}}': "0x20",
+        },
+        "12m",
+        f"Pod {PREFIX}-worker-live-7d9 runs but can not be scraped.",
+        {"namespace": "fleet", "pod": f"{PREFIX}-worker-live-7d9"},
+    ),
     Case("PipelineTargetDown", "one scrape is missed", {f"up{{{POD}}}": "1x4 0x2 1x10"}, "7m"),
     Case("PipelineTargetDown", "another program's pod", {'up{namespace="fleet",pod="other-1"}': "0x20"}, "12m"),
     Case(
@@ -266,6 +287,19 @@ CASES = (
         "30m",
         "Workers of lane live lost 9 leases within a quarter of an hour.",
     ),
+    Case(
+        "PipelineLeasesLost",
+        "one in a hundred and twenty of a large fleet's",
+        {f"pipeline_lease_lost_total{{{WORKER}}}": "0+5x40", f"pipeline_received_total{{{WORKER}}}": "0+600x40"},
+        "30m",
+    ),
+    Case(
+        "PipelineLeasesLost",
+        "one in fifty",
+        {f"pipeline_lease_lost_total{{{WORKER}}}": "0+1x40", f"pipeline_received_total{{{WORKER}}}": "0+50x40"},
+        "30m",
+        "Workers of lane live lost 15 leases within a quarter of an hour.",
+    ),
     Case("PipelineLeasesLost", "a few, once", {f"pipeline_lease_lost_total{{{WORKER}}}": "0x10 4x30"}, "20m"),
     Case(
         "PipelineOutcomesUnrecorded",
@@ -299,6 +333,14 @@ CASES = (
         items("failed", "0+1.2x40", succeeded="0+0.8x40"),
         "30m",
         "60% of the attempts of copy fail in lane live.",
+        {**LIVE, "processor": "copy"},
+    ),
+    Case(
+        "PipelineAttemptsFail",
+        "nine of ten, among deliveries that were none",
+        items("failed", "0+9x40", succeeded="0+1x40", interrupted="0+30x40", alreadydone="0+30x40"),
+        "30m",
+        "90% of the attempts of copy fail in lane live.",
         {**LIVE, "processor": "copy"},
     ),
     Case("PipelineAttemptsFail", "four of ten", items("failed", "0+4x40", succeeded="0+6x40"), "30m"),
