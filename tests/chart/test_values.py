@@ -175,6 +175,7 @@ def test_a_cron_line_of_kubernetes_is_taken(varied: Varied, cron: str) -> None:
 
 
 POOL = {"name": "live", "lane": "live"}
+ALERTS = {"prometheusRule": {"enabled": True}, "podMonitor": {"enabled": True}}
 SCHEDULE = {"name": "a", "job": "get_s3_files", "cron": "@daily"}
 
 
@@ -264,6 +265,18 @@ SCHEDULE = {"name": "a", "job": "get_s3_files", "cron": "@daily"}
                 "podMonitor": {"enabled": True},
             },
             "lane live: PipelineQueueAgeHigh would wait for messages 345600 seconds old, and its queue drops them",
+        ),
+        (
+            {"prometheusRule": {"enabled": True}, "podMonitor": {"enabled": True, "interval": "3m"}},
+            "podMonitor.interval (3m) leaves less than the two scrapes in five minutes that alerts compare",
+        ),
+        (
+            {**ALERTS, "monitor": {"intervalSeconds": 301}},
+            "monitor.intervalSeconds (301) is longer than what alerts look back for: set it to 300 or less",
+        ),
+        (
+            {**ALERTS, "lanes": {"live": {"deadLetterRetention": "72h"}}},
+            "lane live: each dead letter would raise PipelineDeadLettersExpireSoon at once, as its queue keeps it for",
         ),
         ({"podMonitor": {"enabled": True, "scrapedOtherwise": True}}, "what is scraped twice counts twice: set one"),
         ({"settings": {"PIPELINE_DATABASE_URL": "postgresql://"}}, "PIPELINE_DATABASE_URL is a secret: put it into"),

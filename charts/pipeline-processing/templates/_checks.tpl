@@ -170,24 +170,40 @@
 {{- if and .Values.migrations.enabled (not .Values.secrets) }}
 - migrations.enabled, but no Secret holds PIPELINE_DATABASE_URL: name it in secrets
 {{- end -}}
-{{- if and .Values.prometheusRule.enabled (not .Values.monitor.enabled) }}
+{{- if .Values.prometheusRule.enabled -}}
+{{- include "pipeline-processing.alertFaults" . -}}
+{{- end -}}
+{{- if and .Values.podMonitor.enabled .Values.podMonitor.scrapedOtherwise }}
+- podMonitor.enabled and podMonitor.scrapedOtherwise: what is scraped twice counts twice: set one of them to false
+{{- end -}}
+{{- end -}}
+
+{{/* Alerts that could never be raised, or always would. */}}
+{{- define "pipeline-processing.alertFaults" -}}
+{{- if not .Values.monitor.enabled }}
 - prometheusRule.enabled, but nothing measures what its alerts are about: set monitor.enabled to true
 {{- end -}}
-{{- if .Values.prometheusRule.enabled -}}
+{{- if gt (int .Values.monitor.intervalSeconds) 300 }}
+- monitor.intervalSeconds ({{ int .Values.monitor.intervalSeconds }}) is longer than what alerts look back for: set it to 300 or less
+{{- end -}}
+{{- with .Values.podMonitor -}}
+{{- if not (or .enabled .scrapedOtherwise) }}
+- prometheusRule.enabled, but nothing scrapes what its alerts are about: set podMonitor.enabled to true, or podMonitor.scrapedOtherwise where there are targets with the labels of docs/metrics.md
+{{- end -}}
+{{- if gt (include "pipeline-processing.seconds" .interval | float64) 120.0 }}
+- podMonitor.interval ({{ .interval }}) leaves less than the two scrapes in five minutes that alerts compare: set it to 2m or less
+{{- end -}}
+{{- end -}}
 {{- range $lane, $own := .Values.lanes -}}
 {{- $seconds := include "pipeline-processing.queueAgeSeconds" (dict "root" $ "lane" $lane) -}}
 {{- $retention := $own.retention | default "4d" -}}
 {{- if ge (float64 $seconds) (include "pipeline-processing.seconds" $retention | float64) }}
 - lane {{ $lane }}: PipelineQueueAgeHigh would wait for messages {{ $seconds }} seconds old, and its queue drops them before, after {{ $retention }}: lower prometheusRule.thresholds.queueAgeSecondsByLane.{{ $lane }}
 {{- end -}}
-{{- end -}}
-{{- end -}}
-{{- with .Values.podMonitor -}}
-{{- if and $.Values.prometheusRule.enabled (not .enabled) (not .scrapedOtherwise) }}
-- prometheusRule.enabled, but nothing scrapes what its alerts are about: set podMonitor.enabled to true, or podMonitor.scrapedOtherwise where there are targets with the labels of docs/metrics.md
-{{- end -}}
-{{- if and .enabled .scrapedOtherwise }}
-- podMonitor.enabled and podMonitor.scrapedOtherwise: what is scraped twice counts twice: set one of them to false
+{{- $retention = $own.deadLetterRetention | default "14d" -}}
+{{- $hours := int $.Values.prometheusRule.thresholds.retentionWarningHours -}}
+{{- if ge (mulf $hours 3600) (include "pipeline-processing.seconds" $retention | float64) }}
+- lane {{ $lane }}: each dead letter would raise PipelineDeadLettersExpireSoon at once, as its queue keeps it for {{ $retention }}: lengthen its deadLetterRetention, or lower prometheusRule.thresholds.retentionWarningHours ({{ $hours }})
 {{- end -}}
 {{- end -}}
 {{- end -}}
