@@ -10,6 +10,7 @@ _SCALED_OBJECT = "templates/worker/scaledobject.yaml"
 _CRON_JOB = "templates/controller/cronjob.yaml"
 _MIGRATION = "templates/migration/job.yaml"
 _MONITOR = "templates/monitor/deployment.yaml"
+_ACCOUNTS = "templates/identity/serviceaccounts.yaml"
 _NETWORK = "templates/network/networkpolicy.yaml"
 _MANY = "ci/many-pools.yaml"
 _EVERYTHING = """{{- if true }}
@@ -460,12 +461,52 @@ FAULTS = (
         "limits: {memory: 1536Mi}",
         "limits: {memory: 512Mi}",
     ),
+    Fault(
+        "a pool's role that is not heeded",
+        "semantics",
+        "its role is isolation, and its account pipeline-pipeline-processing-worker",
+        _WORKER,
+        '"role" .pool.role',
+        '"role" "worker"',
+    ),
+    Fault(
+        "a schedule's role that is not heeded",
+        "semantics",
+        "its role is tables, and its account pipeline-pipeline-processing-controller",
+        "templates/_controller.tpl",
+        '"role" .schedule.role',
+        '"role" "controller"',
+    ),
+    Fault(
+        "a monitor that may delete letters",
+        "semantics",
+        "its role is monitor, and its account pipeline-pipeline-processing-operator",
+        _MONITOR,
+        '"role" "monitor"',
+        '"role" "operator"',
+    ),
+    Fault(
+        "one role for all accounts",
+        "semantics",
+        "names the role arn:aws:iam::111122223333:role/pipeline-worker, where the values say",
+        _ACCOUNTS,
+        "role-arn: {{ $identity.roleArn }}",
+        "role-arn: {{ $.Values.identity.worker.roleArn }}",
+    ),
+    Fault(
+        "an operator's pod that nobody ends",
+        "semantics",
+        "says no activeDeadlineSeconds",
+        "templates/operator/cronjob.yaml",
+        "      activeDeadlineSeconds: {{ add 600 (int .Values.operator.seconds) }}\n",
+        "",
+    ),
     Fault("a token for the API server", "policy", "CKV_K8S_38", _PODS, "automountServiceAccountToken: false\n", ""),
     Fault(
         "everything may be done to everything",
         "policy",
         "Minimize wildcard",
-        "templates/identity/serviceaccounts.yaml",
+        _ACCOUNTS,
         "{{- range $role",
         _EVERYTHING,
     ),

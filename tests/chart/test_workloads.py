@@ -370,7 +370,7 @@ def test_big_numbers_are_written_out(varied: Varied) -> None:
                 "aws eks create-pod-identity-association --cluster-name CLUSTER --role-arn WORKER_ROLE_ARN",
                 "kubectl -n fleet create job doctor --from=cronjob/pipeline-pipeline-processing-operator && \\\n",
                 "exec job/doctor -- pipeline-processing doctor --without backfill --without database; \\\n",
-                "pipeline-processing manifest get_s3_files --namespace fleet --image 111122223333.dkr",
+                "pipeline-processing manifest get_s3_files --release pipeline --namespace fleet --image 111122223333.dkr",
             ],
         ),
         (

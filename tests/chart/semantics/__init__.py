@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tests.chart import rendering
 from tests.chart.documents import parse
 from tests.chart.objects import Objects
-from tests.chart.semantics import jobs, keda, names, pods, product, references
+from tests.chart.semantics import jobs, keda, names, pods, product, references, roles
 from tests.chart.semantics.subject import Subject
 
 from pipeline_processing.deployment import merged
@@ -23,6 +23,7 @@ CHECKS: tuple[Callable[[Subject], Iterator[str]], ...] = (
     *names.CHECKS,
     *pods.CHECKS,
     *references.CHECKS,
+    *roles.CHECKS,
     *keda.CHECKS,
     *jobs.CHECKS,
     *product.CHECKS,
