@@ -471,4 +471,19 @@ CASES = (
         schedule("3600x340", "1x240 0x100"),
         "245m",
     ),
+    Case(
+        "PipelineKubeStateMetricsAbsent",
+        "it is not scraped",
+        {f"up{{{POD}}}": "1x40"},
+        "20m",
+        "kube-state-metrics tells nothing of fleet.",
+        {"namespace": "fleet"},
+    ),
+    Case("PipelineKubeStateMetricsAbsent", "for ten minutes", {f"up{{{POD}}}": "1x40"}, "10m"),
+    Case(
+        "PipelineKubeStateMetricsAbsent",
+        "it is there, and every worker is scaled away",
+        {f'kube_pod_status_ready{{namespace="fleet",pod="{PREFIX}-monitor-1",condition="true"}}': "1x40"},
+        "20m",
+    ),
 )

@@ -15,6 +15,7 @@ from tests.chart.documents import parse
 from tests.chart.objects import Objects
 from tests.chart.rendering import template
 from tests.chart.tools import ROOT
+from tests.chart.varied import Varied, only
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +67,7 @@ def test_an_alert_is_deaf_to_other_releases(
         if case.alert == alert and case.told
     ]
     heard = run(tmp_path, [rules_of(groups)[alert]], cases).returncode
-    assert heard == (alert == "PipelineMonitorAbsent")
+    assert heard == (alert in {"PipelineMonitorAbsent", "PipelineKubeStateMetricsAbsent"})
 
 
 def test_the_monitor_of_another_release_beside_it_hides_no_absent_one(
@@ -106,6 +107,15 @@ def test_an_alert_says_what_to_do(alert: str, groups: Groups) -> None:
 def test_every_alert_has_its_section_and_every_section_its_alert() -> None:
     page = (ROOT / "docs/operations.md").read_text()
     assert ALERTS == re.findall(r"^### (Pipeline\w+)$", page, re.MULTILINE)
+
+
+def test_without_kube_state_metrics_no_alert_waits_for_it(chart: Chart, groups: Groups, tmp_path: Path) -> None:
+    found = Varied(chart, tmp_path).objects({"prometheusRule": {"kubeStateMetrics": False}}, of="production")
+    left = rules_of(only(found, "PrometheusRule")["spec"]["groups"])
+    resting = {name for name, rule in rules_of(groups).items() if re.match(r"[^=]*\bkube_", rule["expr"])}
+    assert set(ALERTS) - resting == set(left)
+    assert {"PipelinePodNotReady", "PipelineScheduleMissed", "PipelineKubeStateMetricsAbsent"} < resting
+    assert left == {name: rule for name, rule in rules_of(groups).items() if name in left}
 
 
 def test_thresholds_are_those_of_the_values(chart: Chart, tmp_path: Path) -> None:
