@@ -15,5 +15,5 @@ def test_helm_takes_every_example_and_both_versions_make_the_same_of_it(chart: C
 
 
 def test_the_examples_are_the_ways_to_install_it(chart: Chart) -> None:
-    expected = ["irsa", "many-pools", "minimal", "no-keda", "pod-identity", "production"]
+    expected = ["irsa", "long-items", "many-pools", "minimal", "no-keda", "pod-identity", "production"]
     assert expected == [values.stem for values in chart.values()]

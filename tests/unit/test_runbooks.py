@@ -1,4 +1,7 @@
-"""docs/operations.md at 3 a.m.: its commands can be typed as they stand, each by a role that may what it does."""
+"""docs/operations.md at 3 a.m.: its commands can be typed as they stand, each by a role that may what it does.
+
+The chart's README: what it says to add to the least values is safe.
+"""
 
 from __future__ import annotations
 
@@ -79,3 +82,13 @@ def test_what_is_annotated_is_annotated_off_again() -> None:
         ("scaledjobs", "autoscaling.keda.sh/paused"),
     } == on
     assert on == off
+
+
+def test_the_charts_example_beside_the_least_values_is_safe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("PIPELINE_CONTRACTS_DIR", raising=False)
+    chart = ROOT / "charts/pipeline-processing"
+    (example,) = re.findall(r"```\n(lanes: .*?)```", (chart / "README.md").read_text(), re.DOTALL)
+    (values := tmp_path / "values.yaml").write_text(example)
+    assert 0 == main(["doctor", "--chart", f"{chart}/ci/minimal.yaml", "--chart", str(values)]), capsys.readouterr().out
