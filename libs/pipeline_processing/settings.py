@@ -34,7 +34,7 @@ def _named_queues(value: object) -> object:
 class Settings(BaseSettings):
     """Everything that a deployment may set. Reading it makes no connection."""
 
-    model_config = SettingsConfigDict(env_prefix="PIPELINE_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="PIPELINE_", extra="ignore", frozen=True, env_ignore_empty=True)
 
     control_bucket: str | None = Field(default=None, description="Bucket of run records: manifests, markers, reports.")
     control_prefix: str = Field(default="pipeline", description="Prefix inside the control bucket.")
@@ -78,7 +78,10 @@ class Settings(BaseSettings):
         description="How often leases are renewed; at most a third of the lease.",
     )
     receive_wait: Duration = Field(
-        default=timedelta(seconds=10), ge=timedelta(0), le=timedelta(seconds=20), description="Long-poll wait."
+        default=timedelta(seconds=10),
+        ge=timedelta(seconds=1),
+        le=timedelta(seconds=20),
+        description="Long-poll wait: 1 to 20 s.",
     )
     max_attempts: int = Field(
         default=5, ge=1, description="Attempts before an item is buried; maxReceiveCount must exceed it by two."

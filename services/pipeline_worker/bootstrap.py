@@ -19,7 +19,7 @@ from etl_core.health import HealthServer
 from etl_core.lifecycle import StopSignals, leaving_within
 from etl_core.queue.lease import LeaseKeeper
 from etl_core.retry import Backoff
-from etl_core.settings import environment, load, parse_duration
+from etl_core.settings import load, parse_duration
 from pipeline_processing.arguments import Parser
 from pipeline_processing.cli.exits import DONE, FAILED, guarded
 from pipeline_processing.control import Control
@@ -181,9 +181,7 @@ async def _refuse_unsafe(settings: Settings, queue: Queue, dead_letters: Queue) 
     policy, dead_policy = await queue.policy(), await dead_letters.policy()
     findings, ours = unsafe(settings, policy, dead_policy), {"pool this worker", "lane this"}
     if settings.deployment:
-        deployment, pool = as_running(
-            _described(settings.deployment), settings.pool, environment(), policy, dead_policy
-        )
+        deployment, pool = as_running(_described(settings.deployment), settings, policy, dead_policy)
         findings, ours = prove(deployment), {f"pool {pool.name}", f"lane {pool.lane}", "limits"}
     faults = [finding for finding in findings if finding.severity == "unsafe" and finding.where in ours]
     for finding in findings:

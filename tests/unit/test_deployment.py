@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from etl_core.errors import ConfigError
 from etl_core.queue import QueuePolicy
 from pipeline_processing.deployment import ALL_SECTIONS, Pool, Schedule, as_running, merged, parse
 from pipeline_processing.deployment.documents import from_chart, from_document, sections
+from pipeline_processing.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,6 +85,18 @@ def test_the_environment_of_whoever_reads_it_is_no_part_of_it(monkeypatch: pytes
     ("change", "words"),
     [
         ({"polls": []}, "no such section: polls"),
+        ({1: []}, "no such section: 1"),
+        ({"lanes": {}}, "it has no lane"),
+        ({"settings": ["a"]}, "settings is no map of keys and values"),
+        ({"pools": 5}, "pools is no list"),
+        ({"settings": {"PIPELINE_DRAIN": {"a": 1}}}, "PIPELINE_DRAIN is no single value"),
+        ({"settings": {"PIPELINE_WORKER_CONCURRENCY": 9}}, "PIPELINE_WORKER_CONCURRENCY is not for settings"),
+        ({"pools": [{"name": "a", "lane": "live", "settings": {"pipeline_pool": "b"}}]}, "pipeline_pool is not for"),
+        ({"pools": [{"name": "a", "lane": "live", "typicalItem": "3m"}]}, "typicalItem is longer than longestItem"),
+        ({"pools": [{"name": "a", "lane": "live", "concurrency": 10**400}]}, "pools[a].concurrency"),
+        ({"lanes": {"live": {"largestBacklog": 10**21}}}, "lanes.live.largestBacklog"),
+        ({"schedules": [{"name": "s", "job": "j", "cron": "@daily", "options": ["--run-id", "x"]}]}, "--run-id"),
+        ({"schedules": [{"name": "s", "job": "j", "cron": "@daily", "options": ["--la=x"]}]}, "options may not hold"),
         ({"pools": [{"name": "a", "lane": "liv"}]}, "pool a: there is no lane 'liv'"),
         ({"pools": [{"name": "a", "lane": "live"}] * 2}, "two pools are called a"),
         ({"pools": [{"name": "a", "lane": "live", "longestitem": "1m"}]}, "pools[a].longestitem"),
@@ -172,6 +186,10 @@ def test_later_files_of_values_win(tmp_path: Path) -> None:
         ("pools: [", "is no YAML"),
         ("- a", "holds no map"),
         ("\x00", "is no YAML"),
+        ("lanes: {live: {retention: 2024-13-45}}", "is no YAML"),
+        ("lanes: !!int x", "is no YAML"),
+        ("lanes: {? [a] : b}", "is no YAML"),
+        ("[" * 5000, "nested too deeply|is no YAML"),
     ],
 )
 def test_a_file_that_is_no_document_is_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -214,6 +232,14 @@ def test_a_pods_places_are_those_of_the_processor_with_the_fewest() -> None:
     assert (3, 8) == (limited.places, plain.places)
 
 
+def test_anchors_and_merge_keys_mean_what_they_mean_to_helm(tmp_path: Path) -> None:
+    text = "lanes: {live: &live {retention: 2d}, other: {<<: *live, maxReceiveCount: 9}}"
+
+    other = from_document(*_chart(tmp_path, text)).lanes["other"]
+
+    assert (timedelta(days=2), 9) == (other.retention, other.max_receive_count)
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
         from_document(tmp_path / "nowhere.yaml")
@@ -223,9 +249,9 @@ def test_a_worker_knows_its_queue_and_its_variables_better_than_the_document() -
     deployment = parse({**QUEUE, "pools": [{"name": "a", "lane": "live"}, {"name": "b", "lane": "live"}]})
     policy = QueuePolicy(timedelta(minutes=1), timedelta(days=2), max_receive_count=3, dead_letter_queue="dlq")
     dead = QueuePolicy(timedelta(minutes=1), timedelta(days=5))
-    variables = {"PIPELINE_LEASE": "9m", "PIPELINE_WORKER_CONCURRENCY": "3", "PIPELINE_LOCAL_DIR": "x", "HOME": "/"}
+    settings = Settings(pool="a", lease=timedelta(minutes=9), worker_concurrency=3, database_url=SecretStr("secret"))
 
-    found, pool = as_running(deployment, "a", variables, policy, dead)
+    found, pool = as_running(deployment, settings, policy, dead)
 
     lane = found.lanes["live"]
     assert (3, timedelta(days=2), timedelta(days=5)) == (
@@ -234,6 +260,7 @@ def test_a_worker_knows_its_queue_and_its_variables_better_than_the_document() -
         lane.dead_letter_retention,
     )
     assert (3, timedelta(minutes=9)) == (pool.concurrency, pool.effective.lease)
+    assert "secret" not in str(pool.settings)
     assert (pool, deployment.pools[1]) == found.pools
 
 
@@ -242,7 +269,7 @@ def test_a_worker_of_an_unknown_pool_is_told_which_there_are() -> None:
     policy = QueuePolicy(timedelta(minutes=1), timedelta(days=2))
 
     with pytest.raises(ConfigError) as caught:
-        as_running(deployment, None, {}, policy, None)
+        as_running(deployment, Settings(), policy, None)
 
     assert "one of a" == caught.value.way_out
 

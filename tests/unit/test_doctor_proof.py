@@ -135,6 +135,21 @@ def test_what_the_charts_schema_refuses_is_refused_here_too(
     assert words in caught.value.what
 
 
+def test_limits_of_processors_that_there_are_not_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = SAFE.replace("longestItem: 30s", "longestItem: 30s, concurrency: 1, processors: {s3_file: 1, silver: 1}")
+
+    code, checks = _run(capsys, "--config", _file(tmp_path, text))
+
+    check = checks["pool live: processors"]
+    assert (2, "there is no processor 's3_file'", "did you mean s3_files?") == (
+        code,
+        check["message"],
+        check["way_out"],
+    )
+
+
 def test_a_misspelt_setting_is_told_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         doctor.main(["--chart", _file(tmp_path, "settings: {PIPELINE_LEES: 1m}")])

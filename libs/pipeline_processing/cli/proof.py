@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import shlex
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from datetime import timedelta
 from io import StringIO
 from typing import TYPE_CHECKING, Final
@@ -12,12 +13,14 @@ from etl_core.errors import ConfigError
 from etl_core.settings import assuming
 from pipeline_processing.arguments import typed_as
 from pipeline_processing.cli.checks import Check
+from pipeline_processing.deployment import settings_from
 from pipeline_processing.deployment.documents import from_chart, from_document
 from pipeline_processing.jobs.registry import discover
 from pipeline_processing.safety import RULES
 from pipeline_processing.safety.finding import roughly
 from pipeline_processing.safety.lanes import draining, retrying
 from pipeline_processing.safety.scaling import connections, writes_per_second
+from pipeline_processing.service_handler import ServiceHandler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,11 +38,35 @@ _CONTRACTS: Final = frozenset({"--contract", "--dataset"})
 def proof(config: Path | None, chart: Sequence[Path]) -> list[Check]:
     """Return what the deployment amounts to, then every rule with its state; ConfigError for what can not be read."""
     deployment = from_document(config) if config else from_chart(chart)
+    registry = discover()
     return [
         *_figures(deployment),
-        *_runs(deployment, discover()),
+        *_processors(deployment, registry),
+        *_runs(deployment, registry),
         *(check for rule in RULES for check in _checked(rule, deployment)),
     ]
+
+
+def _processors(deployment: Deployment, registry: Registry) -> Iterator[Check]:
+    """Refuse limits of processors that there are not: the pool's workers would not start."""
+    limited = {pool.name: pool.processors for pool in deployment.pools if pool.processors}
+    if not limited:
+        return
+    known: set[str] = set()
+    for name in registry.jobs:
+        with suppress(ConfigError):  # a job that only runs in its own process has none
+            job = registry.load(name)
+            known |= {processor.name for processor in job.processors(ServiceHandler(settings_from({}, where="")))}
+    for pool, limits in limited.items():
+        for name in limits:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                yield Check(
+                    f"pool {pool}: processors",
+                    "fault",
+                    f"there is no processor {name!r}",
+                    f"did you mean {near[0]}?" if near else f"one of {', '.join(sorted(known))}",
+                )
 
 
 def _runs(deployment: Deployment, registry: Registry) -> Iterator[Check]:

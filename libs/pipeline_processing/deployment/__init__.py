@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import ValidationError
 
 from etl_core.errors import ConfigError, check_all
-from etl_core.settings import unknown
 from pipeline_processing.deployment.cron import check_cron
 from pipeline_processing.deployment.model import (
     FOR_KUBERNETES,
@@ -26,8 +25,8 @@ from pipeline_processing.deployment.model import (
     Schedule,
     plain,
     settings_from,
+    variables_of,
 )
-from pipeline_processing.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from etl_core.queue import QueuePolicy
+    from pipeline_processing.settings import Settings
 
 __all__ = [
     "ALL_SECTIONS",
@@ -50,10 +50,22 @@ __all__ = [
     "merged",
     "parse",
     "settings_from",
+    "variables_of",
 ]
 
 ALL_SECTIONS: Final = ("settings", "lanes", "poolDefaults", "pools", "scheduleDefaults", "schedules", "limits")
 """The top-level keys that make a deployment; the chart mounts just these."""
+_DERIVED: Final[Mapping[str, str]] = {
+    "PIPELINE_WORKER_CONCURRENCY": "say it as the pool's concurrency",
+    "PIPELINE_LIVE_QUEUE": "say it as lanes.live.queueUrl",
+    "PIPELINE_BACKFILL_QUEUE": "say it as lanes.backfill.queueUrl",
+    "PIPELINE_QUEUES": "say it as each lane's queueUrl",
+    "PIPELINE_DEPLOYMENT": "leave it out: it is this document",
+    "PIPELINE_POOL": "leave it out: each pool's pods have their own",
+}
+"""Settings that follow from the rest, and what to say in their place."""
+_GIVEN: Final = ("--run-id", "--lane", "--mode")
+"""Options of a controller that its schedule gives."""
 _KEYS: Final = sorted(
     {str(field.alias) for part in Part.__subclasses__() for field in part.model_fields.values()} | FOR_KUBERNETES
 )
@@ -61,18 +73,13 @@ _KEYS: Final = sorted(
 
 def parse(document: Mapping[str, Any], *, where: str = "deployment") -> Deployment:
     """Return what ``document`` describes: `ALL_SECTIONS`, defaults not merged yet. ConfigError lists every fault."""
-    if strangers := sorted(set(document) - set(ALL_SECTIONS)):
-        raise ConfigError(
-            f"no such section: {', '.join(strangers)}", where=where, way_out=f"sections are {', '.join(ALL_SECTIONS)}"
-        )
-    shared = _texts(document.get("settings") or {})
+    _check_sections(document, where)
+    shared = _texts(document.get("settings") or {}, f"{where}: settings")
     settings_from(shared, where=f"{where}: settings")
-    whole = {
-        "lanes": document.get("lanes") or {},
-        "pools": [_whole(pool, document.get("poolDefaults"), shared) for pool in document.get("pools") or ()],
-        "schedules": [_whole(one, document.get("scheduleDefaults"), shared) for one in document.get("schedules") or ()],
-        "limits": document.get("limits") or {},
-    }
+    whole = {"lanes": document.get("lanes") or {}, "limits": document.get("limits") or {}}
+    for parts, defaults in (("pools", "poolDefaults"), ("schedules", "scheduleDefaults")):
+        shape = document.get(defaults) or {}
+        whole[parts] = [_whole(part, shape, shared, f"{where}: {parts}") for part in document.get(parts) or ()]
     try:
         deployment = Deployment.model_validate(whole)
     except ValidationError as error:
@@ -83,27 +90,19 @@ def parse(document: Mapping[str, Any], *, where: str = "deployment") -> Deployme
 
 
 def as_running(
-    deployment: Deployment,
-    pool: str | None,
-    variables: Mapping[str, str],
-    policy: QueuePolicy,
-    dead_letters: QueuePolicy | None,
+    deployment: Deployment, settings: Settings, policy: QueuePolicy, dead_letters: QueuePolicy | None
 ) -> tuple[Deployment, Pool]:
-    """Return the deployment with one pool's settings and queues as they really are, and that pool.
+    """Return the deployment with a worker's own settings and queues in its pool and lane, as they are, and that pool.
 
-    ``variables`` are the environment of one of its workers. ConfigError where it has no such pool.
+    ConfigError where the deployment has no such pool.
     """
-    own = next((one for one in deployment.pools if one.name == pool), None)
+    own = next((one for one in deployment.pools if one.name == settings.pool), None)
     if own is None:
         names = ", ".join(one.name for one in deployment.pools)
-        raise ConfigError(f"the deployment has no pool {pool!r}", where="PIPELINE_POOL", way_out=f"one of {names}")
-    settings = {name: value for name, value in variables.items() if name.startswith("PIPELINE_")}
-    real = own.model_copy(
-        update={
-            "settings": {name: value for name, value in settings.items() if name not in unknown(Settings, settings)},
-            "concurrency": int(settings.get("PIPELINE_WORKER_CONCURRENCY", own.concurrency)),
-        }
-    )
+        raise ConfigError(
+            f"the deployment has no pool {settings.pool!r}", where="PIPELINE_POOL", way_out=f"one of {names}"
+        )
+    real = own.model_copy(update={"settings": variables_of(settings), "concurrency": settings.worker_concurrency})
     lanes = deployment.lanes | {own.lane: deployment.lanes[own.lane].as_found(policy, dead_letters)}
     pools = tuple(real if one is own else one for one in deployment.pools)
     return deployment.model_copy(update={"lanes": lanes, "pools": pools}), real
@@ -117,16 +116,39 @@ def merged(base: object, over: object) -> Any:  # noqa: ANN401 - a document's pa
     return kept | {name: merged(base.get(name), part) for name, part in over.items() if part is not None}
 
 
-def _texts(variables: Mapping[str, object]) -> dict[str, str]:
-    return {str(name): value if isinstance(value, str) else str(value) for name, value in variables.items()}
+def _check_sections(document: Mapping[str, Any], where: str) -> None:
+    """Raise where a section is none, or not of its kind, or where there is no lane at all."""
+    if strangers := sorted({str(name) for name in document} - set(ALL_SECTIONS)):
+        raise ConfigError(
+            f"no such section: {', '.join(strangers)}", where=where, way_out=f"sections are {', '.join(ALL_SECTIONS)}"
+        )
+    for name, part in document.items():
+        kind, words = (list, "a list") if name in {"pools", "schedules"} else (dict, "a map of keys and values")
+        if part is not None and not isinstance(part, kind):
+            raise ConfigError(f"{name} is no {words[2:]}", where=where, way_out=f"write {words}")
+    if not document.get("lanes"):
+        raise ConfigError("it has no lane, so there is nothing to prove", where=where, way_out="describe its lanes")
 
 
-def _whole(part: object, defaults: object, shared: Mapping[str, str]) -> object:
+def _texts(variables: object, where: str) -> dict[str, str]:
+    if not isinstance(variables, dict):
+        raise ConfigError("settings are no map of keys and values", where=where, way_out="write NAME: value")
+    texts: dict[str, str] = {}
+    for name, value in variables.items():
+        if isinstance(value, dict | list):
+            raise ConfigError(f"{name} is no single value", where=where, way_out="write it as text")
+        if str(name).upper() in _DERIVED:
+            raise ConfigError(f"{name} is not for settings", where=where, way_out=_DERIVED[str(name).upper()])
+        texts[str(name)] = "" if value is None else str(value)
+    return texts
+
+
+def _whole(part: object, defaults: object, shared: Mapping[str, str], where: str) -> object:
     """Return a pool or schedule with its defaults, and all its variables: the shared ones, then its own."""
     if not isinstance(part, dict):
         return part
-    whole = merged(defaults or {}, part)
-    return whole | {"settings": {**shared, **_texts(whole.get("settings") or {})}}
+    whole = merged(defaults, part)
+    return whole | {"settings": {**shared, **_texts(whole.get("settings") or {}, f"{where}[{part.get('name')}]")}}
 
 
 def _refuse_strays(deployment: Deployment, where: str) -> None:
@@ -146,6 +168,17 @@ def _refuse_strays(deployment: Deployment, where: str) -> None:
         f"pool {pool.name}: jobs have no minimum: set scaling.min to 0"
         for pool in deployment.pools
         if pool.scaling.kind == "job" and pool.scaling.min
+    ]
+    faults += [
+        f"pool {pool.name}: typicalItem is longer than longestItem"
+        for pool in deployment.pools
+        if pool.typical_item > pool.longest_item
+    ]
+    faults += [
+        f"schedule {one.name}: options may not hold {option}: each run has its own"
+        for one in deployment.schedules
+        for option in one.options
+        if any(given.startswith(option.partition("=")[0]) for given in _GIVEN if len(option) > len("--"))
     ]
     for one in deployment.schedules:
         if bool(one.job) == bool(one.command):

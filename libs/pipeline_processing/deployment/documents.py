@@ -101,7 +101,9 @@ def _read(path: Path | Traversable) -> dict[str, Any]:
         raise ConfigError(
             f"can not be read: {error.strerror}", where=str(path), way_out="name a file of YAML"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ConfigError("is nested too deeply", where=str(path), way_out="write it flat") from None
+    except (yaml.YAMLError, ValueError, AttributeError) as error:  # PyYAML's constructors raise what Python raises
         raise ConfigError(f"is no YAML: {error}", where=str(path), way_out="mend it at the place named") from error
     if document is None:
         return {}
@@ -115,12 +117,13 @@ class _Strict(yaml.SafeLoader):
 
 
 def _once(loader: _Strict, node: yaml.MappingNode) -> dict[object, object]:
-    keys = [loader.construct_object(key) for key, _ in node.value]
-    for number, key in enumerate(keys):
-        if key in keys[:number]:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{key!r} stands twice", node.value[number][0].start_mark
-            )
+    seen: set[object] = set()
+    for key, _ in node.value:
+        name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else id(key)
+        if name in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
+        seen.add(name)
+    loader.flatten_mapping(node)
     return loader.construct_mapping(node, deep=True)
 
 

@@ -38,8 +38,10 @@ FOR_KUBERNETES: Final = frozenset(
 )
 """What a pool or a schedule may say beside this, which bears on no rule."""
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0, le=10**8)]
+Positive = Annotated[int, Field(ge=1, le=10**8)]
+Span = Annotated[Duration, Field(gt=timedelta(0), le=RETENTION_LIMIT)]
+"""A time within which SQS has a message."""
 
 
 def _without_kubernetes(value: object) -> object:
@@ -59,9 +61,9 @@ class Lane(Part):
 
     queue_url: str = ""
     max_receive_count: Positive | None = 7
-    retention: Duration = Field(default=timedelta(days=4), gt=timedelta(0), le=RETENTION_LIMIT)
-    dead_letter_retention: Duration = Field(default=RETENTION_LIMIT, gt=timedelta(0), le=RETENTION_LIMIT)
-    largest_backlog: Positive = 1_000_000
+    retention: Span = timedelta(days=4)
+    dead_letter_retention: Span = RETENTION_LIMIT
+    largest_backlog: Annotated[int, Field(ge=1, le=10**12)] = 1_000_000
 
     def as_found(self, policy: QueuePolicy, dead_letters: QueuePolicy | None) -> Lane:
         """Return this lane with what its queues really say in place of what was declared."""
@@ -143,8 +145,8 @@ class Pool(Part):
     lane: str
     concurrency: Positive = 8
     processors: dict[str, Positive] = {}
-    typical_item: Duration = Field(default=timedelta(seconds=2), gt=timedelta(0))
-    longest_item: Duration = Field(default=timedelta(minutes=2), gt=timedelta(0))
+    typical_item: Span = timedelta(seconds=2)
+    longest_item: Span = timedelta(minutes=2)
     termination_grace_period_seconds: Positive = 180
     pre_stop_seconds: Count = 0
     settings: dict[str, str] = {}
@@ -218,8 +220,19 @@ class Deployment(Part):
         return (pool for pool in self.pools if pool.lane == lane)
 
 
+def variables_of(settings: Settings) -> dict[str, str]:
+    """Return the times and counts of ``settings`` as variables: all that a rule reads, and no secret."""
+    spelled = {
+        name: f"{value.total_seconds():f}s" if isinstance(value, timedelta) else str(value)
+        for name, value in settings
+        if isinstance(value, timedelta | int)
+    }
+    return {f"{settings.model_config['env_prefix']}{name.upper()}": value for name, value in spelled.items()}
+
+
 def settings_from(variables: Mapping[str, str], *, where: str) -> Settings:
     """Return the settings that these variables alone make, whatever this process's environment holds."""
+    variables = {name.upper(): value for name, value in variables.items()}
     strangers = unknown(Settings, variables)
     if strangers:
         said = "; ".join(f"{name}{f' (did you mean {near}?)' if near else ''}" for name, near in strangers.items())

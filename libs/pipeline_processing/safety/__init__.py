@@ -6,12 +6,11 @@ that each refusing rule keeps something from being lost, buried or done twice th
 
 from __future__ import annotations
 
-from datetime import timedelta
 from math import ceil
 from typing import TYPE_CHECKING, Final
 
-from pipeline_processing.deployment import Deployment, Lane, Pool, Scaling
-from pipeline_processing.safety.finding import SPARE_RECEIVES, Finding, Rule, Severity, say
+from pipeline_processing.deployment import Deployment, Lane, Pool, Scaling, variables_of
+from pipeline_processing.safety.finding import SPARE_RECEIVES, Finding, Rule, Severity
 from pipeline_processing.safety.lanes import LANES, REDRIVE
 from pipeline_processing.safety.scaling import SHARED
 from pipeline_processing.safety.workers import LEASES, PODS
@@ -37,18 +36,13 @@ def prove(deployment: Deployment, rules: Iterable[Rule] = RULES) -> list[Finding
 def unsafe(settings: Settings, policy: QueuePolicy, dead_letters: QueuePolicy | None) -> list[Finding]:
     """Return every finding about one worker and its queues, as they are, where nothing is known of a deployment."""
     lane = Lane().as_found(policy, dead_letters)
-    told = ("lease", "heartbeat", "receive_wait", "drain", "grace", "max_attempts", "backoff_base", "backoff_cap")
-    values = {name: getattr(settings, name) for name in told}
     pool = Pool(
         name="this worker",
         lane="this",
         # What an item takes is not known: it may take the lease, which is renewed.
         longest_item=settings.lease,
         termination_grace_period_seconds=max(1, ceil(settings.grace.total_seconds())),
-        settings={
-            f"PIPELINE_{name.upper()}": say(value) if isinstance(value, timedelta) else str(value)
-            for name, value in values.items()
-        },
+        settings=variables_of(settings),
         scaling=Scaling(kind="fixed", min=1),
     )
     return prove(Deployment(lanes={"this": lane}, pools=(pool,)), (*LEASES, *REDRIVE))
