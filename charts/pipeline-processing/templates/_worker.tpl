@@ -66,7 +66,7 @@ spec:
         - {{ .pool.lane | quote }}
         {{- range $name, $limit := .pool.processors }}
         - --processor-concurrency
-        - {{ printf "%s=%d" $name (int $limit) }}
+        - {{ printf "%s=%d" $name (int $limit) | quote }}
         {{- end }}
         {{- if eq .pool.scaling.kind "job" }}
         # A pod takes what it was started for, and ends: no item is begun that its deadline would cut off.
