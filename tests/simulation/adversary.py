@@ -17,8 +17,11 @@ from pipeline_processing.safety.workers import job_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
     from hypothesis.strategies import DrawFn
+
+    from pipeline_processing.deployment import Pool
 
 
 LANES = ("live", "slow")
@@ -26,25 +29,37 @@ EDGE = st.sampled_from([0, 0, 0, 1, 7, 30])
 """How far from a rule's line, mostly on it."""
 
 
+MOMENTS = st.integers(0, 900) | st.integers(0, 20_000)
+GROWTH = st.fixed_dictionaries(
+    {
+        "percent": st.sampled_from([100, 1, 30, 900]),
+        "pods": st.sampled_from([4, 1]),
+        "periodSeconds": st.sampled_from([90, 1, 100, 600, 1800]),
+        "stabilizationWindowSeconds": st.sampled_from([0, 0, 60, 600]),
+    }
+)
+PROCESSORS = ("bronze", "silver")
+LIMITS = st.dictionaries(st.sampled_from(PROCESSORS), st.integers(1, 3))
+
 LONE_MOMENTS = st.builds(lambda number, rest: number * 1000.0 + rest, st.integers(0, 3), st.integers(0, 300))
 """Further from each other than any lease here is long."""
 
 
 @st.composite
-def pools(draw: DrawFn, lane: str) -> dict[str, Any]:
+def pools(draw: DrawFn, name: str, lane: str, longest: int) -> dict[str, Any]:
     heartbeat = draw(st.sampled_from([5, 20, 60]))
     kind = draw(st.sampled_from(["deployment", "deployment", "job", "fixed"]))
-    longest = draw(st.integers(1, 300))
     drain = longest + draw(EDGE)
     grace = drain + 1 + draw(EDGE)
     pre_stop = draw(st.sampled_from([0, 0, 15]))
     most = draw(st.integers(1, 5))
-    concurrency, queue_length = draw(st.integers(1, 4)), draw(st.integers(1, 20))
     base = draw(st.sampled_from([1, 5, 30]))
+    least = {"deployment": st.integers(0, most), "job": st.just(0), "fixed": st.integers(1, most)}
     return {
-        "name": lane,
+        "name": name,
         "lane": lane,
-        "concurrency": concurrency,
+        "concurrency": draw(st.integers(1, 6)),
+        "processors": draw(LIMITS),
         "typicalItem": f"{max(1, longest * draw(st.integers(1, 10)) // 10)}s",
         "longestItem": f"{longest}s",
         "terminationGracePeriodSeconds": grace + pre_stop,
@@ -62,11 +77,13 @@ def pools(draw: DrawFn, lane: str) -> dict[str, Any]:
         },
         "scaling": {
             "kind": kind,
-            "min": draw(st.integers(1 if kind == "fixed" else 0, most)),
+            "min": draw(least[kind]),
             "max": most,
-            "queueLength": queue_length,
-            "cooldownPeriod": draw(st.sampled_from([0, 300])),
+            "queueLength": draw(st.integers(1, 20)),
+            "pollingInterval": draw(st.sampled_from([1, 5, 5, 60, 600, 7200])),
+            "cooldownPeriod": draw(st.sampled_from([0, 120, 300, 3600])),
             "scaleOnInFlight": draw(st.booleans()),
+            "scaleUp": draw(GROWTH),
             "scaleDown": {"percent": draw(st.sampled_from([10, 100])), "stabilizationWindowSeconds": draw(EDGE)},
             "job": {"activeDeadlineSeconds": 86_400},
         },
@@ -82,25 +99,32 @@ def deployments(draw: DrawFn) -> Deployment:
             lane: {"queueUrl": f"https://sqs/{lane}", "largestBacklog": draw(st.integers(1, 30)), "retention": "14d"}
             for lane in lanes
         },
-        "pools": [draw(pools(lane)) for lane in lanes],
+        "pools": [pool for lane in lanes for pool in draw(_pools_of(lane))],
         "limits": {"postgresReserved": 1},
     }
     roomy = parse(document)
     for name, lane in document["lanes"].items():
-        (pool,) = roomy.pools_of(name)
+        workers = list(roomy.pools_of(name))
         took = draining(roomy, name)
         assert took is not None
-        lane["retention"] = f"{ceil((took + retrying(pool)).total_seconds()) + draw(EDGE)}s"
-        document["pools"][lanes.index(name)]["scaling"]["job"]["activeDeadlineSeconds"] = ceil(
-            job_time(pool).total_seconds()
-        ) + draw(EDGE)
-        lane["maxReceiveCount"] = pool.effective.max_attempts + SPARE_RECEIVES + draw(st.integers(0, 1))
+        lane["retention"] = f"{ceil((took + max(map(retrying, workers))).total_seconds()) + draw(EDGE)}s"
+        attempts = max(pool.effective.max_attempts for pool in workers)
+        lane["maxReceiveCount"] = attempts + SPARE_RECEIVES + draw(st.integers(0, 1))
+    for pool, parsed in zip(document["pools"], roomy.pools, strict=True):
+        pool["scaling"]["job"]["activeDeadlineSeconds"] = ceil(job_time(parsed).total_seconds()) + draw(EDGE)
     burst = sum(pool.slots for pool in roomy.pools) * roomy.limits.s3_writes_per_item / WINDOW
     document["limits"]["s3WritesPerSecond"] = ceil(max(writes_per_second(roomy), burst)) + draw(EDGE)
     document["limits"]["postgresConnections"] = connections(roomy) + 1 + draw(EDGE)
     deployment = parse(document)
     assert [] == [finding.message for finding in prove(deployment) if finding.severity == "unsafe"]
     return deployment
+
+
+@st.composite
+def _pools_of(draw: DrawFn, lane: str) -> list[dict[str, Any]]:
+    """Return one or two, which agree about the longest item."""
+    longest = draw(st.integers(1, 300))
+    return [draw(pools(name, lane, longest)) for name in (lane, f"{lane}-too")[: draw(st.sampled_from([1, 1, 2]))]]
 
 
 def _thousand(moment: float) -> int:
@@ -116,7 +140,7 @@ def worlds(draw: DrawFn, deployment: Deployment, *, calm: bool = False) -> World
     """
     beat = min(pool.effective.heartbeat.total_seconds() for pool in deployment.pools)
     items = [item for name in deployment.lanes for item in draw(_items(deployment, name, calm=calm))]
-    moments = st.lists(st.integers(0, 900).map(float), max_size=4)
+    moments = st.lists(MOMENTS.map(float), max_size=4)
     return World(
         items,
         seed=draw(st.integers(0, 3)),
@@ -135,15 +159,18 @@ def worlds(draw: DrawFn, deployment: Deployment, *, calm: bool = False) -> World
 
 @st.composite
 def _items(draw: DrawFn, deployment: Deployment, lane: str, *, calm: bool) -> Sequence[Item]:
-    (pool,) = deployment.pools_of(lane)
-    longest, typical = pool.longest_item.total_seconds(), pool.typical_item.total_seconds()
+    workers = list(deployment.pools_of(lane))
+    longest, typical = (max(times).total_seconds() for times in zip(*map(_times, workers), strict=True))
+    attempts = min(pool.effective.max_attempts for pool in workers)
+    at = float(draw(st.sampled_from([0, 0, 1, 61])))  # KEDA looks at 0, and then a whole pollingInterval later
+    processor = st.just(PROCESSORS[0]) if draw(st.booleans()) else st.sampled_from(["", *PROCESSORS])
     most = deployment.lanes[lane].largest_backlog
     kinds = [Fate.FAILS, Fate.KILLS] if calm else [Fate.FAILS, Fate.KILLS, Fate.EVICTS]
     fates = st.lists(st.sampled_from(kinds), max_size=10)
     doubles = st.just(0) if calm else st.integers(0, 1)
     special = draw(st.lists(st.tuples(fates, st.sampled_from([0.1, 1.0]), doubles), max_size=min(most, 4)))
     found = [
-        Item(seconds=longest * share, fates=_bounded(mishaps, pool.effective.max_attempts), lane=lane, doubles=twice)
+        Item(at, longest * share, _bounded(mishaps, attempts), lane=lane, doubles=twice, processor=draw(processor))
         for mishaps, share, twice in special
     ]
     if calm:
@@ -151,7 +178,12 @@ def _items(draw: DrawFn, deployment: Deployment, lane: str, *, calm: bool) -> Se
         spent = sum(map(_work, found))
         most = min(most, len(found) + int((most * typical - spent) / typical))
     count = draw(st.integers(min(most, max(1, len(found))), most))
-    return [*found, *[Item(seconds=typical, lane=lane)] * (count - len(found))]
+    usual = [Item(at, typical, lane=lane, processor=draw(processor)) for _ in range(min(3, count - len(found)))]
+    return [*found, *(usual[number % 3] for number in range(count - len(found)))]
+
+
+def _times(pool: Pool) -> tuple[timedelta, timedelta]:
+    return pool.longest_item, pool.typical_item
 
 
 def _work(item: Item) -> float:

@@ -149,7 +149,7 @@ CASES: Final[dict[str, Case]] = {
         breaking=((LANE, "largestBacklog", 4000),),
         world=World([Item(seconds=2)] * 4000),
         harm=Harm.LOST,
-        mend=((POOL, "scaling.max", 4),),
+        mend=((POOL, "scaling.max", 5),),
     ),
     "lanes-are-apart": Case(
         # Five-minute items, whose own pods would drain them, are taken by the other lane's pods, which give them back.
@@ -172,7 +172,7 @@ CASES: Final[dict[str, Case]] = {
     ),
     "min-within-max": Case(
         # Kept at the one pod that a new Deployment has, it works off half of what two would.
-        breaking=((LANE, "largestBacklog", 2300), (POOL, "scaling.min", 3)),
+        breaking=((LANE, "largestBacklog", 2300), (LANE, "retention", "70m"), (POOL, "scaling.min", 3)),
         world=World([Item(seconds=2)] * 2300),
         harm=Harm.LOST,
     ),
@@ -263,7 +263,7 @@ EDGES: Final[tuple[tuple[str, Case], ...]] = (
                 (POOL, "scaling.max", 10),
                 (POOL, "scaling.queueLength", 100),
                 (POOL, "typicalItem", "45s"),
-                (LANE, "retention", "2000s"),
+                (LANE, "retention", "2500s"),
             ),
             world=World([Item(seconds=45)] * 100),
             harm=Harm.LOST,

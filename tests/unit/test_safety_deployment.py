@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pipeline_processing.deployment import parse
 from pipeline_processing.safety import RULES, prove
+from pipeline_processing.safety.lanes import growing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +34,16 @@ MANY: list[Change] = [
     ("limits", "postgresConnections", 0),
 ]
 JOBS: list[Change] = [(POOL, "scaling.kind", "job"), (LANE, "largestBacklog", 10_000)]
+TURNS_OF_AN_HOUR: list[Change] = [
+    *JOBS,
+    (POOL, "processors", {"silver": 1}),
+    (POOL, "longestItem", "1h"),
+    (POOL, "scaling.queueLength", 20),
+    (POOL, "scaling.job.activeDeadlineSeconds", 10**6),
+    (LANE, "largestBacklog", 1),
+    (LANE, "retention", "10d"),
+    (SCHEDULE, "activeDeadlineSeconds", 10**6),
+]
 JOBS_OF_SIXTEEN: list[Change] = [*JOBS, (POOL, "scaling.queueLength", 16)]
 NO_ONE_CHANGE = {
     "lanes-have-workers",
@@ -132,19 +144,19 @@ LINES = [
     Line("receives-exceed-attempts", [], LANE, "maxReceiveCount", 7, 6),
     Line("receives-exceed-attempts", [], POOL, "PIPELINE_MAX_ATTEMPTS", "5", "6"),
     Line("dead-letters-are-kept", [], LANE, "deadLetterRetention", "14d", "13d"),
-    # Five attempts of two minutes and a wait of fifteen; two deaths of two minutes, a lease of five and a start.
-    Line("retries-within-retention", [(LANE, "largestBacklog", 1)], LANE, "retention", "6599s", "6129s"),
+    # Five attempts of two minutes and a wait of fifteen; two deaths of two minutes and a lease of five; seven starts.
+    Line("retries-within-retention", [(LANE, "largestBacklog", 1)], LANE, "retention", "7074s", "6604s"),
     Line("operators-have-time", [], LANE, "retention", "11d", "1000000s"),
     Line("lanes-have-workers", [(SCHEDULE, "activeDeadlineSeconds", 10**6)], POOL, "scaling.max", 1, 0),
     Line("small-backlogs-wake-a-pool", [], POOL, "scaling.activationQueueLength", 0, 1),
-    # 160 items at once, two seconds each: 80 a second for four days, but for 106 minutes.
+    # 160 items at once, two seconds each: 80 a second for four days, but for 118 minutes.
     Line(
         "backlog-within-retention",
         [(SCHEDULE, "activeDeadlineSeconds", 10**6)],
         LANE,
         "largestBacklog",
-        27_120_160,
-        27_120_161,
+        27_082_160,
+        27_082_161,
     ),
     Line(
         "lanes-are-apart",
@@ -191,6 +203,22 @@ def test_the_change_that_a_finding_names_undoes_it(line: Line) -> None:
         return
     _change(document, finding.where, *finding.change)
     assert line.rule not in [rule for _, rule in _found(document)]
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "found"), [(11, ["turns-are-short"]), (12, ["items-fit-visibility", "turns-are-short"])]
+)
+def test_an_item_of_an_hour_may_wait_for_ten_others_of_its_processor(concurrency: int, found: list[str]) -> None:
+    """With eleven before it, its last lease would pass the twelve hours that SQS holds a message."""
+    document = _document(*TURNS_OF_AN_HOUR, (POOL, "concurrency", concurrency))
+    assert found == [rule for _, rule in _found(document)]
+
+
+@pytest.mark.parametrize(("seconds", "looks"), [(1, 1), (15, 1), (16, 2), (100, 7)])
+def test_pods_are_added_at_a_look_of_the_autoscaler_every_fifteen_seconds(seconds: int, looks: int) -> None:
+    growth = {"percent": 1, "pods": 1, "periodSeconds": seconds}
+    (pool,) = parse(_document((POOL, "scaling.max", 5), (POOL, "scaling.scaleUp", growth))).pools
+    assert timedelta(seconds=4 * looks * 15) == growing(pool)
 
 
 def test_every_rule_has_a_line() -> None:

@@ -6,9 +6,11 @@ from collections import defaultdict
 from datetime import timedelta
 from math import ceil, log
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from pipeline_processing.deployment import RETENTION_LIMIT
 from pipeline_processing.safety.finding import SPARE_RECEIVES, Breach, Rule, roughly, say
+from pipeline_processing.safety.workers import staying
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 IN_FLIGHT_LIMIT: Final = 120_000
 """Messages in flight that a standard queue allows; beyond it a receive comes back empty."""
+HPA_LOOK: Final = 15
+"""Seconds between two looks of the HPA: pods are added at one of them."""
 POD_START: Final = timedelta(seconds=90)
 """From KEDA's look to a pod that works: SQS's counts lag by a minute, a pod starts in half of one."""
 TIME_TO_LOOK: Final = timedelta(days=3)
@@ -24,10 +28,14 @@ TIME_TO_LOOK: Final = timedelta(days=3)
 
 
 def retrying(pool: Pool) -> timedelta:
-    """Return the longest that an item may be on its way once it was received: attempts, waits, workers that die."""
+    """Return the longest that an item may be on its way once it was received: attempts, waits, workers that die.
+
+    Each time it comes back, a pool that may shrink to nothing may have no pod.
+    """
     settings = pool.effective
-    attempts = settings.max_attempts * (pool.longest_item + settings.backoff_cap)
-    return attempts + SPARE_RECEIVES * (pool.longest_item + settings.lease + waking(pool))
+    back = settings.backoff_cap if _keeps_a_pod(pool) else settings.backoff_cap + waking(pool)
+    again = staying(pool) + settings.lease + waking(pool)
+    return settings.max_attempts * (staying(pool) + back) + SPARE_RECEIVES * again
 
 
 def waking(pool: Pool) -> timedelta:
@@ -44,7 +52,8 @@ def growing(pool: Pool) -> timedelta:
     while pods < scaling.max:
         pods += max(up.pods, ceil(pods * up.percent / 100))
         periods += 1
-    return timedelta(seconds=periods * up.period_seconds + up.stabilization_window_seconds)
+    looks = ceil(up.period_seconds / HPA_LOOK) * HPA_LOOK
+    return timedelta(seconds=periods * looks + up.stabilization_window_seconds)
 
 
 def draining(deployment: Deployment, lane: str, backlog: int | None = None) -> timedelta | None:
@@ -53,25 +62,27 @@ def draining(deployment: Deployment, lane: str, backlog: int | None = None) -> t
     pools = [pool for pool in deployment.pools_of(lane) if pool.slots]
     if not pools:
         return None
-    rate = sum(1 / _taking(pool, backlog).total_seconds() for pool in pools)
-    slowest = max(2 * waking(pool) + growing(pool) + _tail(pool) for pool in pools)
+    # A queue does not choose: what is usual in one of its pools comes to the others, too.
+    typical = max(pool.typical_item for pool in pools)
+    rate = sum(1 / _taking(pool, backlog, typical).total_seconds() for pool in pools)
+    slowest = max(2 * waking(pool) + growing(pool) + _tail(pool, typical) for pool in pools)
     return slowest + timedelta(seconds=1 / rate)
 
 
-def _taking(pool: Pool, backlog: int) -> timedelta:
+def _taking(pool: Pool, backlog: int, typical: timedelta) -> timedelta:
     """Return how long a pool alone works on a backlog. A job's pod takes its share, ends, and another one starts."""
     if pool.scaling.kind != "job":
-        return backlog * pool.typical_item / (pool.scaling.most * pool.places)
+        return backlog * typical / (pool.scaling.most * pool.places)
     share = pool.scaling.queue_length
-    work = share * pool.typical_item / min(pool.places, share)
+    work = share * typical / min(pool.places, share)
     return ceil(backlog / (share * pool.scaling.max)) * (waking(pool) + work) + pool.longest_item
 
 
-def _tail(pool: Pool) -> timedelta:
+def _tail(pool: Pool, typical: timedelta) -> timedelta:
     """Return what is added as a backlog shrinks below queueLength for each pod, and the pods with it."""
     if pool.scaling.kind != "deployment":
         return timedelta(0)
-    return pool.scaling.queue_length * pool.typical_item / pool.places * (1 + log(pool.scaling.max))
+    return pool.scaling.queue_length * typical / pool.places * (1 + log(pool.scaling.max))
 
 
 def _has_dead_letters(deployment: Deployment) -> Iterator[Breach]:
@@ -202,14 +213,19 @@ def _small_backlogs_wake_a_pool(deployment: Deployment) -> Iterator[Breach]:
 
 
 def _wakes(pool: Pool) -> bool:
-    return pool.scaling.kind == "fixed" or pool.scaling.min > 0 or not pool.scaling.activation_queue_length
+    return _keeps_a_pod(pool) or not pool.scaling.activation_queue_length
+
+
+def _keeps_a_pod(pool: Pool) -> bool:
+    return pool.scaling.kind == "fixed" or pool.scaling.min > 0
 
 
 def _lanes_are_apart(deployment: Deployment) -> Iterator[Breach]:
     used: dict[str, list[str]] = defaultdict(list)
     for name, lane in deployment.lanes.items():
         if lane.queue_url:
-            used[lane.queue_url].append(name)
+            address = urlsplit(lane.queue_url)
+            used[f"{address.netloc.lower()}{address.path}"].append(name)
     for url, names in used.items():
         if len(names) > 1:
             queue = url.rstrip("/").rsplit("/", 1)[-1]

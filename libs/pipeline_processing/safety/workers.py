@@ -104,14 +104,20 @@ def _interrupting(pool: Pool) -> Breach:
 def _items_fit_visibility(deployment: Deployment) -> Iterator[Breach]:
     for pool in deployment.pools:
         longest = VISIBILITY_LIMIT - pool.effective.lease  # no renewal may pass the limit, so the last ends before it
-        if pool.longest_item > longest:
+        if (needed := staying(pool)) > longest:
+            waits = "" if pool.places == pool.concurrency else " with the turns that it waits for"
             yield Breach(
                 _of(pool),
-                f"an item may take {say(pool.longest_item)}, but SQS holds a message for {say(VISIBILITY_LIMIT)}, and a"
+                f"an item may take {say(needed)}{waits}, but SQS holds a message for {say(VISIBILITY_LIMIT)}, and a"
                 f" lease of {say(pool.effective.lease)} is not renewed beyond that",
-                "cut such items smaller",
-                ("longestItem", say(longest)),
+                f"cut such items smaller{waits and f', or set concurrency to {pool.places}'}",
+                ("concurrency", pool.places) if waits else ("longestItem", say(longest)),
             )
+
+
+def staying(pool: Pool) -> timedelta:
+    """Return the longest that a pod holds an item: until its processor's turn comes, and its work."""
+    return ceil(pool.concurrency / pool.places) * pool.longest_item
 
 
 def job_time(pool: Pool) -> timedelta:
@@ -220,7 +226,7 @@ PODS: Final = (
         "items-fit-visibility",
         "unsafe",
         "an item ends while SQS still holds its message",
-        "SQS gives it to a second worker while the first still works on it, and again, until it buries it",
+        "SQS gives it to a second worker while the first still holds it, and again, until it buries it",
         _items_fit_visibility,
     ),
     Rule(
