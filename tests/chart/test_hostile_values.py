@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.chart.rendering import Chart, RenderError
-from tests.chart.varied import Varied, container
+from tests.chart.varied import Varied, container, variables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,3 +40,11 @@ def test_a_processors_name_adds_no_arguments(varied: Varied, unchecked: Varied) 
     assert "does not match pattern '^[a-z][a-z0-9_]*$'" in refusal(varied, over)
     arguments = container(unchecked.objects(over, of="no-keda").of("Deployment")[-1])["args"]
     assert ["worker", "--lane", "live", "--processor-concurrency", f"{INJECTED}=1"] == arguments
+
+
+@pytest.mark.parametrize("name", ["NO", "Y", "NULL", "ON"])
+def test_a_settings_name_that_yaml_would_take_for_something_else_stays_a_name(varied: Varied, name: str) -> None:
+    made = varied.objects({"settings": {name: "12"}, "poolDefaults": {"settings": {name: "null"}}}, of="no-keda")
+    shared = next(one["data"] for one in made.of("ConfigMap") if one["metadata"]["name"].endswith("-settings"))
+    own = variables(made.of("Deployment")[-1])
+    assert ("12", "null") == (shared[name], own[name])

@@ -75,7 +75,7 @@ securityContext:
 {{/* Variables of one workload alone; takes a map of strings. They win over envFrom. Kubernetes halves each `$$`, and expands $(…). */}}
 {{- define "pipeline-processing.env" -}}
 {{- range $name, $value := . }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ $value | replace "$" "$$" | quote }}
 {{- end }}
 {{- end -}}

@@ -14,7 +14,7 @@ PIPELINE_CONTRACTS_DIR: /etc/pipeline-contracts
 PIPELINE_QUEUES: {{ join "," $queues | quote }}
 {{- range $name, $value := .Values.settings }}
 {{- with $value }}
-{{ $name }}: {{ . | quote }}
+{{ $name | quote }}: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
