@@ -42,9 +42,47 @@ def test_a_processors_name_adds_no_arguments(varied: Varied, unchecked: Varied) 
     assert ["worker", "--lane", "live", "--processor-concurrency", f"{INJECTED}=1"] == arguments
 
 
-@pytest.mark.parametrize("name", ["NO", "Y", "NULL", "ON"])
+@pytest.mark.parametrize("name", ["NO", "NULL", "ON"])
 def test_a_settings_name_that_yaml_would_take_for_something_else_stays_a_name(varied: Varied, name: str) -> None:
     made = varied.objects({"settings": {name: "12"}, "poolDefaults": {"settings": {name: "null"}}}, of="no-keda")
     shared = next(one["data"] for one in made.of("ConfigMap") if one["metadata"]["name"].endswith("-settings"))
     own = variables(made.of("Deployment")[-1])
     assert ("12", "null") == (shared[name], own[name])
+
+
+RUN = {"name": "a", "job": "get_s3_files", "cron": "@daily"}
+COMMAND = {"name": "a", "command": ["migrate"], "cron": "@daily"}
+WAY_OUT = "put it into a Secret and name that in secrets"
+
+
+@pytest.mark.parametrize(
+    ("over", "place"),
+    [
+        ({"settings": {"AWS_SESSION_TOKEN": "hunter2"}}, "settings.AWS_SESSION_TOKEN is a secret"),
+        ({"settings": {"PGPASSWORD": "hunter2"}}, "settings.PGPASSWORD is a secret"),
+        ({"settings": {"A": "postgresql://u:hunter2@db/x"}}, "settings.A is a secret"),
+        ({"settings": {"A": "host=h Password = hunter2"}}, "settings.A is a secret"),
+        ({"poolDefaults": {"settings": {"API_TOKEN": "hunter2"}}}, "poolDefaults.settings.API_TOKEN is a secret"),
+        (
+            {"schedules": [{**RUN, "settings": {"PGPASSWORD": "hunter2"}}]},
+            "schedule a: settings.PGPASSWORD is a secret",
+        ),
+        ({"schedules": [{**RUN, "args": ["postgresql://u:hunter2@db/x"]}]}, "schedule a: what it is given holds a"),
+        ({"schedules": [{**COMMAND, "args": ["--dsn", "user=u password=hunter2"]}]}, "schedule a: what it is given"),
+        ({"aws": {"endpointUrl": "https://k:hunter2@host"}}, "aws.endpointUrl holds a password"),
+        ({"lanes": {"live": {"queueUrl": "https://k:hunter2@host/1/q"}}}, "lanes.live.queueUrl holds a password"),
+        (
+            {"poolDefaults": {"scaling": {"queueAge": {"serverAddress": "http://k:hunter2@p:9090"}}}},
+            "pool live: scaling.queueAge.serverAddress holds a password",
+        ),
+    ],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+def test_a_secret_is_refused_by_its_place_and_not_repeated(varied: Varied, over: object, place: str) -> None:
+    said = refusal(varied, over)
+    assert (True, True, False) == (place in said, WAY_OUT in said, "hunter2" in said)
+
+
+def test_what_only_names_a_secret_is_taken(varied: Varied) -> None:
+    settings = {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "KMS_PRIVATE_KEY_ID": "1", "PROXY": "http://u@proxy:80"}
+    assert varied.text({"settings": settings, "aws": {"endpointUrl": "http://host:9000"}})

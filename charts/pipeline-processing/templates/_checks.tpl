@@ -47,7 +47,37 @@
 - {{ $place }}.{{ $name }} {{ $why }}
 {{- end -}}
 {{- end -}}
+{{- range $name, $value := $settings -}}
+{{- if and (not (hasKey $taken $name)) (or (include "pipeline-processing.namesSecret" $name) (include "pipeline-processing.holdsPassword" $value)) }}
+- {{ $place }}.{{ $name }} {{ $secret }}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $texts := dict "aws.endpointUrl" .Values.aws.endpointUrl -}}
+{{- range $lane, $own := .Values.lanes -}}{{- $_ := set $texts (printf "lanes.%s.queueUrl" $lane) $own.queueUrl -}}{{- end -}}
+{{- range .Values.pools -}}
+{{- $pool := include "pipeline-processing.pool" (dict "root" $ "pool" .) | fromJson -}}
+{{- $_ := set $texts (printf "pool %s: scaling.queueAge.serverAddress" .name) $pool.scaling.queueAge.serverAddress -}}
+{{- end -}}
+{{- range .Values.schedules -}}
+{{- $words := concat (.command | default list) (.options | default list) (.args | default list) -}}
+{{- $_ := set $texts (printf "schedule %s: what it is given" .name) ($words | join "\n") -}}
+{{- end -}}
+{{- range $place, $text := $texts -}}
+{{- if include "pipeline-processing.holdsPassword" $text }}
+- {{ $place }} holds a password, which many can read there: put it into a Secret and name that in secrets
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* "yes" for a variable that is a secret by its name, else ""; these two are check_secrets' of `manifest`. */}}
+{{- define "pipeline-processing.namesSecret" -}}
+{{- if and (regexMatch "PASSWORD|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|ACCESS_KEY" .) (not (regexMatch "_(FILE|ID)$" .)) -}}yes{{- end -}}
+{{- end -}}
+
+{{/* "yes" for a URL or a DSN with a password, else "". */}}
+{{- define "pipeline-processing.holdsPassword" -}}
+{{- if regexMatch "://[^/\\s:@]*:[^/\\s@]+@|(?i:\\b(ssl)?(password|passwd|pwd)\\s*=\\s*\\S)" (. | default "" | toString) -}}yes{{- end -}}
 {{- end -}}
 
 {{/* (dict "root" $ "what" "pool live" "lane" LANE) */}}
@@ -123,6 +153,9 @@
 {{- $names = append $names $schedule.name -}}
 {{- if and $.Values.operator.enabled (eq $schedule.name "operator") }}
 - {{ $what }}: the CronJob of operators' pods is called so: give it another name
+{{- end }}
+{{- if regexMatch "^(worker|monitor)-" $schedule.name }}
+- {{ $what }}: its jobs and pods would be called as those of pools or the monitor are, and alerts tell them by that: give it another name
 {{- end }}
 {{- include "pipeline-processing.nameFaults" (dict "what" $what "name" (include "pipeline-processing.scheduleName" (dict "root" $ "name" $schedule.name)) "limit" 52 "kind" "CronJob") -}}
 {{- include "pipeline-processing.roleFaults" (dict "root" $ "what" $what "role" $schedule.role) -}}
