@@ -86,3 +86,17 @@ def test_a_secret_is_refused_by_its_place_and_not_repeated(varied: Varied, over:
 def test_what_only_names_a_secret_is_taken(varied: Varied) -> None:
     settings = {"AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "KMS_PRIVATE_KEY_ID": "1", "PROXY": "http://u@proxy:80"}
     assert varied.text({"settings": settings, "aws": {"endpointUrl": "http://host:9000"}})
+
+
+@pytest.mark.parametrize(
+    ("section", "kind"), [("podMonitor", "PodMonitor"), ("prometheusRule", "PrometheusRule"), ("dashboard", "ConfigMap")]
+)
+def test_of_a_label_that_is_given_twice_the_charts_wins_then_the_objects(
+    varied: Varied, section: str, kind: str
+) -> None:
+    labels = {"team": "theirs", "app.kubernetes.io/name": "theirs", "app.kubernetes.io/component": "theirs"}
+    over = {"commonLabels": {"team": "ours", "cost": "ours"}, section: {"enabled": True, "labels": labels}}
+    made = varied.objects(over, of="production").of(kind)
+    found = next(one["metadata"]["labels"] for one in made if one["metadata"]["labels"]["team"] == "theirs")
+    assert ("ours", "pipeline-processing") == (found["cost"], found["app.kubernetes.io/name"])
+    assert "theirs" != found["app.kubernetes.io/component"]

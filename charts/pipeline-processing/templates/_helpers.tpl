@@ -23,14 +23,18 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 
 {{/* Labels of every object; add `app.kubernetes.io/component`. */}}
 {{- define "pipeline-processing.labels" -}}
+{{ include "pipeline-processing.ownLabels" . }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "pipeline-processing.ownLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "pipeline-processing.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 app.kubernetes.io/part-of: pipeline-processing
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
 {{- end -}}
 
 {{/* Labels of pods; add `app.kubernetes.io/component`. No version of the chart: its next one shall not drain every worker. */}}
@@ -41,13 +45,14 @@ app.kubernetes.io/part-of: pipeline-processing
 {{- end }}
 {{- end -}}
 
-{{/* An object's metadata: (dict "root" $ "name" NAME "component" COMPONENT) */}}
+{{/* An object's metadata: (dict "root" $ "name" NAME "component" COMPONENT "labels" ITS-OWN). Of a label that stands twice the chart's wins, then its own. */}}
 {{- define "pipeline-processing.metadata" -}}
 name: {{ .name | quote }}
 namespace: {{ .root.Release.Namespace | quote }}
 labels:
-  {{- include "pipeline-processing.labels" .root | nindent 2 }}
-  app.kubernetes.io/component: {{ .component }}
+  {{- $own := include "pipeline-processing.ownLabels" .root | fromYaml }}
+  {{- $_ := set $own "app.kubernetes.io/component" .component }}
+  {{- mergeOverwrite dict .root.Values.commonLabels (.labels | default dict) $own | toYaml | nindent 2 }}
 {{- end -}}
 
 {{/* The image, by digest where there is one. */}}
