@@ -241,6 +241,10 @@ SCHEDULE = {"name": "a", "job": "get_s3_files", "cron": "@daily"}
         ({"schedules": [{**SCHEDULE, "role": "keda"}]}, 'schedule a: there is no role "keda": name one of controller'),
         ({"identity": {"kind": "irsa", "tables": {}}}, "identity.tables.roleArn is empty: set the role of docs/aws.md"),
         (
+            {"schedules": [{**SCHEDULE, "name": "worker-report"}]},
+            "schedule worker-report: its jobs and pods would be called as those of pools or the monitor are",
+        ),
+        (
             {"schedules": [{**SCHEDULE, "name": "operator"}]},
             "the CronJob of operators' pods is called so: give it another",
         ),
