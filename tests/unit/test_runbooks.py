@@ -5,12 +5,16 @@ The chart's README: what it says to add to the least values is safe.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
+import yaml
 
 from pipeline_processing.cli.main import main, parse_of
 
@@ -55,6 +59,37 @@ def test_a_job_is_printed_for_a_role_that_may_it(
 def test_what_runs_in_an_operators_pod_is_the_operators() -> None:
     inside = re.findall(r"exec -it job/\S+ -- pipeline-processing (\w+)", PAGE)
     assert ({"dlq"}, set()) == (set(inside), set(inside) - OPERATORS)
+
+
+CLUSTER: Final = """
+kubectl() {
+  case "$*" in
+    *"get cronjob"*) echo registry.example/pipeline-processing:0.1.0 ;;
+    "create -f - -o name") { cat; echo ---; } >> "$CREATED"; echo job.batch/made ;;
+    *) echo "kubectl $*" ;;
+  esac
+}
+pipeline-processing() { "$PYTHON" -m pipeline_processing.cli.main "$@"; }
+"""
+"""Stands for a cluster that takes what it is given, and for the installed command."""
+
+
+def test_the_shell_function_makes_a_job_of_each_role_and_prints_its_log(tmp_path: Path) -> None:
+    (script,) = re.findall(r"^```bash\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    environment = {**os.environ, "CREATED": str(tmp_path / "created"), "PYTHON": sys.executable}
+    ran = subprocess.run(
+        ["bash", "-euc", CLUSTER + script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert 0 == ran.returncode, ran.stderr
+    documents = [one for one in yaml.safe_load_all((tmp_path / "created").read_text()) if one]
+    pods = [one["spec"]["template"]["spec"] for one in documents]
+    made = [(pod["serviceAccountName"], pod["containers"][0]["args"][:2]) for pod in pods]
+    assert [
+        ("pipeline-processing-controller", ["controller", "status"]),
+        ("pipeline-processing-controller", ["controller", "cancel"]),
+        ("pipeline-processing-tables", ["run", "vacuum"]),
+    ] == made
+    assert len(made) == ran.stdout.count("kubectl -n pipeline logs job.batch/made")
 
 
 def test_there_is_something_to_check() -> None:
