@@ -79,6 +79,7 @@ def test_what_is_down_missing_or_unsafe_is_told_at_once(
 
     assert 2 == code
     assert ["fault", "fault", "down"] == [checks[name]["state"] for name in ("control", "backfill", "database")]
+    assert {"live dead-letters-are-kept", "live receives-exceed-attempts"} == {
         subject for subject, check in checks.items() if check["state"] == "unsafe"
     }
     assert "secret" not in str(checks)
