@@ -84,7 +84,7 @@ def test_the_readmes_example_is_taken(varied: Varied) -> None:
     (example,) = (block for block in re.findall(r"```\n(.*?)```", page, re.DOTALL) if block.startswith("lanes:"))
     (values,) = parse(example)
     made = varied.objects(values)
-    assert (4, 1) == (len(schedules(made)), len(made.of("ScaledObject")))
+    assert (4, 2) == (len(schedules(made)), len(made.of("ScaledObject")))
 
 
 def test_the_schema_is_one_of_draft_7_and_knows_every_value() -> None:
@@ -240,9 +240,12 @@ SCHEDULE = {"name": "a", "job": "get_s3_files", "cron": "@daily"}
         ),
         ({"schedules": [{**SCHEDULE, "role": "keda"}]}, 'schedule a: there is no role "keda": name one of controller'),
         ({"identity": {"kind": "irsa", "tables": {}}}, "identity.tables.roleArn is empty: set the role of docs/aws.md"),
-        (
-            {"schedules": [{**SCHEDULE, "name": "worker-report"}]},
-            "schedule worker-report: its jobs and pods would be called as those of pools or the monitor are",
+        *(
+            (
+                {"schedules": [{**SCHEDULE, "name": name}]},
+                f"schedule {name}: its jobs and pods would be called as those of pools or the monitor are",
+            )
+            for name in ("worker-report", "monitor")
         ),
         (
             {"schedules": [{**SCHEDULE, "name": "operator"}]},

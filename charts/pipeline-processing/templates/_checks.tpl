@@ -154,7 +154,7 @@
 {{- if and $.Values.operator.enabled (eq $schedule.name "operator") }}
 - {{ $what }}: the CronJob of operators' pods is called so: give it another name
 {{- end }}
-{{- if regexMatch "^(worker|monitor)-" $schedule.name }}
+{{- if regexMatch "^(worker|monitor)(-|$)" $schedule.name }}
 - {{ $what }}: its jobs and pods would be called as those of pools or the monitor are, and alerts tell them by that: give it another name
 {{- end }}
 {{- include "pipeline-processing.nameFaults" (dict "what" $what "name" (include "pipeline-processing.scheduleName" (dict "root" $ "name" $schedule.name)) "limit" 52 "kind" "CronJob") -}}
@@ -202,6 +202,9 @@
 {{- end -}}
 {{- if and .Values.migrations.enabled (not .Values.secrets) }}
 - migrations.enabled, but no Secret holds PIPELINE_DATABASE_URL: name it in secrets
+{{- end -}}
+{{- if .Values.migrations.enabled -}}
+{{- include "pipeline-processing.nameFaults" (dict "what" "migrations" "name" (printf "%s-migration" (include "pipeline-processing.fullname" .)) "limit" 63 "kind" "Job") -}}
 {{- end -}}
 {{- if .Values.prometheusRule.enabled -}}
 {{- include "pipeline-processing.alertFaults" . -}}
