@@ -100,3 +100,24 @@ def test_of_a_label_that_is_given_twice_the_charts_wins_then_the_objects(
     found = next(one["metadata"]["labels"] for one in made if one["metadata"]["labels"]["team"] == "theirs")
     assert ("ours", "pipeline-processing") == (found["cost"], found["app.kubernetes.io/name"])
     assert "theirs" != found["app.kubernetes.io/component"]
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ({"podMonitor": {"interval": "1.5m"}}, "'/podMonitor/interval': '1.5m' does not match pattern"),
+        ({"podMonitor": {"interval": "0s"}}, "'/podMonitor/interval': '0s' does not match pattern"),
+        ({"poolDefaults": {"scratch": -5}}, "'/poolDefaults/scratch': minimum: got -5, want 0"),
+        ({"poolDefaults": {"resources": {"requests": {"cpu": -1}}}}, "requests/cpu': minimum: got -1, want 0"),
+        ({"commonLabels": {"of team": "a"}}, "'of team' does not match pattern"),
+        (
+            {"fullnameOverride": "x" * 63, "migrations": {"enabled": True}, "secrets": ["database"]},
+            "migrations: its Job would be called xxx",
+        ),
+    ],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+def test_what_kubernetes_or_an_operator_would_refuse_later_is_refused_at_once(
+    varied: Varied, over: object, message: str
+) -> None:
+    assert message in refusal(varied, over)
