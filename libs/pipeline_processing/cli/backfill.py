@@ -53,6 +53,14 @@ def main(argv: Sequence[str]) -> int:
     return _in_process(lambda services: call(options, services))
 
 
+def parse(argv: Sequence[str]) -> object:
+    """Read what was typed, and do nothing else."""
+    if not argv or argv[0] not in _TEXTS:
+        _parser().parse_args(list(argv)[:1])
+    command, rest = argv[0], list(argv[1:])
+    return run_arguments(rest) if command == "run" else _options(command, rest)
+
+
 async def plan(options: argparse.Namespace, services: ServiceHandler) -> int:
     """Say what a run of these arguments would do."""
     job = Backfill(services.settings)

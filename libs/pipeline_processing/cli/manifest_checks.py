@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 LEAST_STARTING_DEADLINE: Final = timedelta(seconds=10)
 """The CronJob controller looks every ten seconds; with less it may never be in time."""
 
+_BEGINNINGS: Final = {("controller", "run"), ("controller", "plan"), ("backfill", "run")}
 _PREFIX: Final = "PIPELINE_"
 _BUCKETS: Final = {f"{name}_bucket": f"the-{name}-bucket" for name in ("control", "source", "destination", "silver")}
 """Stand for what the pod has and this process has not."""
@@ -216,11 +217,11 @@ def check_arguments(
 def check_command(words: Sequence[str]) -> None:
     """Let the command itself read its words, where it can do that and nothing else; ConfigError for no command."""
     name, *rest = words
-    if words[:2] == ["controller", "run"]:
+    if tuple(words[:2]) in _BEGINNINGS and not any(word.partition("=")[0] == "--run-id" for word in words):
         raise ConfigError(
             "a pod that replaces another would begin a second run",
-            where="controller run",
-            way_out="print the run: pipeline-processing manifest JOB [OPTIONS] -- ARGS",
+            where=" ".join(words[:2]),
+            way_out="print the run: pipeline-processing manifest JOB [OPTIONS] -- ARGS; or give --run-id",
         )
     if name == "run":
         _read_job(rest)

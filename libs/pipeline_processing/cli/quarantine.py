@@ -64,16 +64,20 @@ _QUARANTINE: Final = "__quarantine"
 
 def main(argv: Sequence[str]) -> int:
     """Run one of the commands; return its exit code."""
-    if not argv or argv[0] not in _TEXTS:
-        _parser().parse_args(list(argv)[:1])
-    command = argv[0]
-    options = options_of(command, argv[1:])
+    options, command = parse(argv), argv[0]
 
     async def work() -> int:
         async with ServiceHandler.for_process() as services:
             return await COMMANDS[command](options, services)
 
     return guarded(lambda: asyncio.run(work()))
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read what was typed, and do nothing else."""
+    if not argv or argv[0] not in _TEXTS:
+        _parser().parse_args(list(argv)[:1])
+    return options_of(argv[0], argv[1:])
 
 
 async def list_rows(options: argparse.Namespace, services: ServiceHandler) -> int:
