@@ -121,3 +121,24 @@ def test_what_kubernetes_or_an_operator_would_refuse_later_is_refused_at_once(
     varied: Varied, over: object, message: str
 ) -> None:
     assert message in refusal(varied, over)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--run-id", "fixed"], "schedule a: options may not hold --run-id: the chart gives each Job its own"),
+        (["--timeout", "10h", "--ru=fixed"], "options may not hold --run-id: the chart gives each Job its own"),
+        (["--lane=backfill"], "options may not hold --lane: set the schedule's lane"),
+        (["--mode", "inline"], "options may not hold --mode: its items are the fleet's"),
+    ],
+)
+def test_options_do_not_overrule_what_the_chart_gives_a_controller(
+    varied: Varied, options: list[str], message: str
+) -> None:
+    """The last of two counts: with one id for all nights each but the first would resume what is done."""
+    assert message in refusal(varied, {"schedules": [{**RUN, "options": options}]})
+
+
+def test_a_schedule_keeps_options_that_the_chart_does_not_give(varied: Varied) -> None:
+    options = ["--tolerate-failures", "1%", "--timeout=10h", "-"]
+    assert varied.text({"schedules": [{**RUN, "options": options}]})

@@ -162,6 +162,15 @@
 {{- if eq (empty $schedule.job) (empty $schedule.command) }}
 - {{ $what }}: say either job, for `controller run`, or command, for any other
 {{- end -}}
+{{- range $option := $schedule.options -}}
+{{- $name := splitList "=" $option | first -}}
+{{- range $given, $why := dict "--run-id" "the chart gives each Job its own" "--lane" "set the schedule's lane" "--mode" "its items are the fleet's" -}}
+{{- /* A controller takes a beginning of an option for the option. */ -}}
+{{- if and (gt (len $name) 2) (hasPrefix $name $given) }}
+- {{ $what }}: options may not hold {{ $given }}: {{ $why }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if not $schedule.command -}}
 {{- include "pipeline-processing.laneFaults" (dict "root" $ "what" $what "lane" $schedule.lane) -}}
 {{- end -}}
