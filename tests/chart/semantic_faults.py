@@ -44,6 +44,9 @@ def _anti_affinity(**labels: str) -> Object:
     return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": weighted}}
 
 
+_DISRUPTION = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+
+
 def _policy(one: Object) -> list[Object]:
     found: list[Object] = one["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
     return found
@@ -310,6 +313,16 @@ JOBS = (
     ),
     ObjectFault("CronJob", lambda one: _policy(one)[0]["onPodConditions"][0].pop("status"), "wants type and status"),
     ObjectFault("CronJob", lambda one: _policy(one).pop(), "exit code 137"),
+    ObjectFault(
+        "ScaledJob",
+        lambda one: one["spec"]["jobTargetRef"].update(backoffLimit=1),
+        "is replaced within a Job whose deadline runs",
+    ),
+    ObjectFault(
+        "ScaledJob",
+        lambda one: one["spec"]["jobTargetRef"].update(podFailurePolicy={"rules": [_DISRUPTION]}),
+        "is replaced within a Job whose deadline runs",
+    ),
 )
 
 PRODUCT = (

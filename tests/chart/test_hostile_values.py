@@ -89,7 +89,8 @@ def test_what_only_names_a_secret_is_taken(varied: Varied) -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "kind"), [("podMonitor", "PodMonitor"), ("prometheusRule", "PrometheusRule"), ("dashboard", "ConfigMap")]
+    ("section", "kind"),
+    [("podMonitor", "PodMonitor"), ("prometheusRule", "PrometheusRule"), ("dashboard", "ConfigMap")],
 )
 def test_of_a_label_that_is_given_twice_the_charts_wins_then_the_objects(
     varied: Varied, section: str, kind: str
@@ -109,6 +110,7 @@ def test_of_a_label_that_is_given_twice_the_charts_wins_then_the_objects(
         ({"podMonitor": {"interval": "0s"}}, "'/podMonitor/interval': '0s' does not match pattern"),
         ({"poolDefaults": {"scratch": -5}}, "'/poolDefaults/scratch': minimum: got -5, want 0"),
         ({"poolDefaults": {"resources": {"requests": {"cpu": -1}}}}, "requests/cpu': minimum: got -1, want 0"),
+        ({"poolDefaults": {"scaling": {"job": {"backoffLimit": 1}}}}, "job/backoffLimit': maximum: got 1, want 0"),
         ({"commonLabels": {"of team": "a"}}, "'of team' does not match pattern"),
         (
             {"fullnameOverride": "x" * 63, "migrations": {"enabled": True}, "secrets": ["database"]},

@@ -110,6 +110,15 @@ def failures_are_read_by_our_exit_codes(subject: Subject) -> Iterator[str]:
             yield f"{title(one)}: an evicted pod counts as a try"
 
 
+def a_workers_job_has_one_pod(subject: Subject) -> Iterator[str]:
+    """A second one would take messages with what is left of the first one's deadline; KEDA starts a Job anew."""
+    for one in subject.objects.of("ScaledJob"):
+        spec = job_spec(one) or {}
+        rules = (spec.get("podFailurePolicy") or {}).get("rules") or []
+        if spec.get("backoffLimit") != 0 or "Ignore" in {rule.get("action") for rule in rules}:
+            yield f"{title(one)}: a pod that failed is replaced within a Job whose deadline runs"
+
+
 def _first(rules: list[Object], code: int) -> str:
     """Return what becomes of a pod that ended with this code, and was not disrupted."""
     for rule in rules:
@@ -123,4 +132,10 @@ def _is_disruption(rule: Object) -> bool:
     return any(condition.get("type") == "DisruptionTarget" for condition in rule.get("onPodConditions") or ())
 
 
-CHECKS = (schedules_are_due_some_day, jobs_end, failure_policies_are_valid, failures_are_read_by_our_exit_codes)
+CHECKS = (
+    schedules_are_due_some_day,
+    jobs_end,
+    failure_policies_are_valid,
+    failures_are_read_by_our_exit_codes,
+    a_workers_job_has_one_pod,
+)
