@@ -5,11 +5,11 @@
 #
 # Installs what requirements.lock names, once for each state of it; on a volume, once for all containers.
 #   SKIP_INSTALL=1    install nothing: the image, or the volume, has what is needed
-#   ENVIRONMENT       folder of the virtual environment (default: .environment in the home folder)
+#   ENVIRONMENT       folder of the virtual environment (default: .environment in the home folder, or in /tmp)
 set -eu
 
-source=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-environment=${ENVIRONMENT:-$HOME/.environment}
+source=$(CDPATH='' cd -- "$(dirname -- "$(readlink -f -- "$0")")/.." && pwd)
+environment=${ENVIRONMENT:-${HOME:-/tmp}/.environment}
 
 wanted() {
   { python3 --version; cat "$source/requirements.lock" "$source/pyproject.toml"; } | sha256sum

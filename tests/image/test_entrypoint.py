@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -63,6 +64,19 @@ def test_without_anything_installed_it_says_so(engine: Engine) -> None:
     done = engine.run(BUILD_BASE, "pipeline-processing", "version", options=(*ENTRY, *SKIP))
     assert 2 == done.returncode
     assert "there is no pipeline-processing here; without SKIP_INSTALL=1 it would be installed" in done.stderr
+
+
+def test_it_needs_no_home_and_finds_its_source_through_a_link(tmp_path: Path) -> None:
+    link = tmp_path / "entry"
+    link.symlink_to(ROOT / "docker" / "docker-entrypoint.sh")
+    done = subprocess.run(
+        [link, "sh", "-c", 'echo "$PYTHONPATH"'],
+        env={"PATH": "/usr/bin:/bin", "SKIP_INSTALL": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (0, f"{ROOT}/libs:{ROOT}/services\n", "") == (done.returncode, done.stdout, done.stderr)
 
 
 def test_in_the_products_image_the_mounted_source_is_what_runs(engine: Engine, image: str) -> None:
