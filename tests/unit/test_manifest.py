@@ -348,7 +348,7 @@ def test_an_argument_can_not_break_out_of_the_comment_above(capsys: pytest.Captu
         ([*COMMAND, "--run-id", "r1", *CANCEL], "--run-id: belongs to the run of a JOB"),
         ([*COMMAND, "--release", "a.b", *CANCEL], "--release: 'a.b' is no name"),
         ([*COMMAND, "--release", "r" * 40, *CANCEL], "(at most 57: the API server adds 6 characters to it"),
-        ([*COMMAND, "--", "dlq", "show", "postgresql://me:pw@db/x"], "a URL with a password would stand"),
+        ([*COMMAND, "--", "dlq", "show", "postgresql://me:pw@db/x"], "a URL or DSN with a password would stand"),
         (["manifest", "get_s3_file"], "there is no job 'get_s3_file' (did you mean get_s3_files?)"),
         ([*JOB, "--agency-id", "10"], "unrecognized option --agency-id (the job's own options stand behind --)"),
         ([*JOB, "--", "--agenc-id", "10"], "unrecognized option --agenc-id (did you mean --agency-id?)"),
@@ -395,6 +395,14 @@ def test_an_argument_can_not_break_out_of_the_comment_above(capsys: pytest.Captu
             [*JOB, "--contracts", "c", "--env", "PIPELINE_CONTRACTS_DIR=/x", *AGENCY],
             "the manifest sets PIPELINE_CONTRACTS_DIR itself",
         ),
+        (
+            [*JOB, "--contracts", "c", "--env", "pipeline_contracts_dir=/x", *AGENCY],
+            "the manifest sets pipeline_contracts_dir itself",
+        ),
+        ([*JOB, "--env", "pipeline_lease=x", *AGENCY], "PIPELINE_LEASE: 'x' is not a duration"),
+        ([*JOB, "--env", "pipeline_lese=5m", *AGENCY], "did you mean PIPELINE_LEASE"),
+        ([*JOB, "--env", "A=\udcff", *AGENCY], "argument 5: it is not UTF-8"),
+        ([*JOB, *AGENCY, "--source-prefix", "\udcff/{agency_id}"], "it is not UTF-8"),
     ],
 )
 def test_what_would_fail_at_night_is_refused_now(
@@ -411,6 +419,9 @@ def test_what_would_fail_at_night_is_refused_now(
         [*JOB, "--env", "AWS_SECRET_ACCESS_KEY=hunter2", *AGENCY],
         [*JOB, "--env", "AWS_SESSION_TOKEN=hunter2", *AGENCY],
         [*JOB, "--env", "SOME_URL=https://me:hunter2@example.org/", *AGENCY],
+        [*JOB, "--env", "DSN=host=h password=hunter2", *AGENCY],
+        [*JOB, "--env", "DSN=Server=h;Pwd = hunter2", *AGENCY],
+        [*JOB, "--env", "pipeline_database_url=hunter2", *AGENCY],
         [*JOB, *AGENCY, "--source-prefix", "postgresql://me:hunter2@db/{agency_id}"],
     ],
 )

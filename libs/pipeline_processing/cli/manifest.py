@@ -73,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     load = None if options.command else partial(discover().load, options.job.replace("-", "_"))
     wanted = _workload(load().name if load else None, arguments, options)
     check_all(
+        lambda: checks.check_encoding(typed),
         lambda: checks.check_names(wanted, options),
         lambda: checks.check_run(options),
         lambda: checks.check_schedule(options),

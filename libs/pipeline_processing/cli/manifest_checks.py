@@ -42,7 +42,8 @@ _SECRETS: Final = frozenset(
     if SecretStr in {field.annotation, *get_args(field.annotation)}
 )
 _SECRET_NAME: Final = re.compile(r"(?:PASSWORD|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|ACCESS_KEY)(?!.*_(?:FILE|ID)$)")
-_PASSWORD: Final = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+_PASSWORD: Final = re.compile(r"://[^/\s:@]*:[^/\s@]+@|(?i:\b(?:ssl)?(?:password|passwd|pwd)\s*=\s*\S)")
+"""In a URL, or in a DSN. The chart's `namesSecret` and `holdsPassword` are these two."""
 
 _LABEL: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _DOMAIN: Final = rf"{_LABEL}(?:\.{_LABEL})*"
@@ -160,9 +161,16 @@ def check_resources(resources: workload.Resources) -> None:
         )
 
 
+def check_encoding(words: Sequence[str]) -> None:
+    """Raise ConfigError, without repeating it, for what was not typed in UTF-8: no reader of a manifest takes it."""
+    for number, word in enumerate(words, start=1):
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            raise ConfigError("it is not UTF-8", where=f"argument {number}", way_out="write it in UTF-8")
+
+
 def check_secrets(arguments: Sequence[str], variables: Mapping[str, str]) -> None:
     """Raise ConfigError, without repeating it, for what looks like a secret: a manifest is kept and read by many."""
-    names = [name for name in variables if name in _SECRETS or _SECRET_NAME.search(name.upper())]
+    names = [name for name in variables if name.upper() in _SECRETS or _SECRET_NAME.search(name.upper())]
     names += [name for name, value in variables.items() if name not in names and _PASSWORD.search(value)]
     if names:
         raise ConfigError(
@@ -172,18 +180,21 @@ def check_secrets(arguments: Sequence[str], variables: Mapping[str, str]) -> Non
         )
     if any(_PASSWORD.search(argument) for argument in arguments):
         raise ConfigError(
-            "a URL with a password would stand in the manifest",
+            "a URL or DSN with a password would stand in the manifest",
             where="ARGS",
             way_out="put it into a Secret and name that: --secret NAME",
         )
 
 
 def check_variables(variables: Mapping[str, str], *, has_contracts: bool) -> None:
-    """Raise ConfigError for a misspelt setting, a value that it can not have, and what the manifest sets itself."""
+    """Raise ConfigError for a misspelt setting, a value that it can not have, and what the manifest sets itself.
+
+    Settings are read without regard to case.
+    """
     taken = {*workload.RUN_ID_PARTS, *(["PIPELINE_CONTRACTS_DIR"] if has_contracts else [])}
-    if own := sorted(taken & set(variables)):
+    if own := sorted(name for name in variables if name.upper() in taken):
         raise ConfigError(f"the manifest sets {', '.join(own)} itself", where="--env", way_out="leave it out")
-    settings_from({name: value for name, value in variables.items() if name.startswith(_PREFIX)}, where="--env")
+    settings_from({name: value for name, value in variables.items() if name.upper().startswith(_PREFIX)}, where="--env")
 
 
 def check_arguments(
@@ -255,7 +266,7 @@ def doubts(options: argparse.Namespace) -> Iterator[str]:
 
 def _given(options: argparse.Namespace) -> dict[str, str]:
     """Return the settings of --env, by field."""
-    pairs = dict(options.env).items()
+    pairs = {name.upper(): value for name, value in options.env}.items()
     return {name.removeprefix(_PREFIX).lower(): value for name, value in pairs if name.startswith(_PREFIX)}
 
 
