@@ -54,13 +54,14 @@ def pools(draw: DrawFn, name: str, lane: str, longest: int) -> dict[str, Any]:
     pre_stop = draw(st.sampled_from([0, 0, 15]))
     most = draw(st.integers(1, 5))
     base = draw(st.sampled_from([1, 5, 30]))
+    limits = draw(LIMITS)
     least = {"deployment": st.integers(0, most), "job": st.just(0), "fixed": st.integers(1, most)}
     return {
         "name": name,
         "lane": lane,
-        "concurrency": draw(st.integers(1, 6)),
-        "processors": draw(LIMITS),
-        "typicalItem": f"{max(1, longest * draw(st.integers(1, 10)) // 10)}s",
+        "concurrency": draw(st.integers(1, 4) | st.just(12)),
+        "processors": limits,
+        "typicalItem": f"{max(1, longest * draw(st.integers(1, 10) | st.just(10)) // 10)}s",
         "longestItem": f"{longest}s",
         "terminationGracePeriodSeconds": grace + pre_stop,
         "preStopSeconds": pre_stop,
@@ -72,8 +73,8 @@ def pools(draw: DrawFn, name: str, lane: str, longest: int) -> dict[str, Any]:
             "PIPELINE_GRACE": f"{grace}s",
             "PIPELINE_HEARTBEAT": f"{heartbeat}s",
             "PIPELINE_LEASE": f"{3 * heartbeat + draw(EDGE)}s",
-            "PIPELINE_MAX_ATTEMPTS": str(draw(st.integers(1, 5))),
-            "PIPELINE_RECEIVE_WAIT": f"{draw(st.sampled_from([0, 10, 20]))}s",
+            "PIPELINE_MAX_ATTEMPTS": str(draw(st.integers(1, 5) | st.just(10))),
+            "PIPELINE_RECEIVE_WAIT": f"{draw(st.sampled_from([1, 10, 20]))}s",
         },
         "scaling": {
             "kind": kind,
@@ -82,7 +83,7 @@ def pools(draw: DrawFn, name: str, lane: str, longest: int) -> dict[str, Any]:
             "queueLength": draw(st.integers(1, 20)),
             "pollingInterval": draw(st.sampled_from([1, 5, 5, 60, 600, 7200])),
             "cooldownPeriod": draw(st.sampled_from([0, 120, 300, 3600])),
-            "scaleOnInFlight": draw(st.booleans()),
+            "scaleOnInFlight": bool(limits) or draw(st.booleans()),  # docs/simulation.md says what is else
             "scaleUp": draw(GROWTH),
             "scaleDown": {"percent": draw(st.sampled_from([10, 100])), "stabilizationWindowSeconds": draw(EDGE)},
             "job": {"activeDeadlineSeconds": 86_400},
@@ -96,7 +97,11 @@ def deployments(draw: DrawFn) -> Deployment:
     lanes = LANES[: draw(st.integers(1, 2))]
     document: dict[str, Any] = {
         "lanes": {
-            lane: {"queueUrl": f"https://sqs/{lane}", "largestBacklog": draw(st.integers(1, 30)), "retention": "14d"}
+            lane: {
+                "queueUrl": f"https://sqs/{lane}",
+                "largestBacklog": draw(st.integers(1, 30) | st.just(100)),
+                "retention": "14d",
+            }
             for lane in lanes
         },
         "pools": [pool for lane in lanes for pool in draw(_pools_of(lane))],
@@ -166,7 +171,8 @@ def _items(draw: DrawFn, deployment: Deployment, lane: str, *, calm: bool) -> Se
     processor = st.just(PROCESSORS[0]) if draw(st.booleans()) else st.sampled_from(["", *PROCESSORS])
     most = deployment.lanes[lane].largest_backlog
     kinds = [Fate.FAILS, Fate.KILLS] if calm else [Fate.FAILS, Fate.KILLS, Fate.EVICTS]
-    fates = st.lists(st.sampled_from(kinds), max_size=10)
+    worst = [Fate.FAILS] * (attempts - 1) + [Fate.KILLS] * SPARE_RECEIVES
+    fates = st.just(worst) | st.lists(st.sampled_from(kinds), max_size=10)
     doubles = st.just(0) if calm else st.integers(0, 1)
     special = draw(st.lists(st.tuples(fates, st.sampled_from([0.1, 1.0]), doubles), max_size=min(most, 4)))
     found = [
@@ -177,7 +183,7 @@ def _items(draw: DrawFn, deployment: Deployment, lane: str, *, calm: bool) -> Se
         found = _affordable(found, most * typical)
         spent = sum(map(_work, found))
         most = min(most, len(found) + int((most * typical - spent) / typical))
-    count = draw(st.integers(min(most, max(1, len(found))), most))
+    count = draw(st.just(most) | st.integers(min(most, max(1, len(found))), most))
     usual = [Item(at, typical, lane=lane, processor=draw(processor)) for _ in range(min(3, count - len(found)))]
     return [*found, *(usual[number % 3] for number in range(count - len(found)))]
 

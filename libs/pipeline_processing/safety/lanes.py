@@ -167,19 +167,23 @@ def _backlog_within_retention(deployment: Deployment) -> Iterator[Breach]:
 def _too_slow(deployment: Deployment, name: str, lane: Lane, took: timedelta, retries: timedelta) -> Breach:
     fits = _fitting(deployment, name, lane.retention - retries)
     pods = sum(pool.scaling.most for pool in deployment.pools_of(name))
+    kept = min(took + retries, RETENTION_LIMIT)
     return Breach(
         f"lane {name}",
         f"{lane.largest_backlog:,} items take {roughly(took)} with all {pods:,} pods, and their retries up to"
         f" {roughly(retries)}, but the queue keeps a message for {say(lane.retention)}",
         f"raise scaling.max or concurrency, keep messages longer, or put at most {fits:,} items in at once"
-        " (largestBacklog)",
-        ("largestBacklog", fits),
+        " (largestBacklog)"
+        if fits
+        else f"keep messages for {_hours(kept)} or longer, or have pods sooner (scaling.pollingInterval,"
+        " scaling.scaleUp): not even one item is sure to be done in time",
+        ("largestBacklog", fits) if fits else ("retention", _hours(kept)),
     )
 
 
 def _fitting(deployment: Deployment, name: str, allowed: timedelta) -> int:
-    """Return the largest backlog that is worked off in that time, at least one item."""
-    fits, too_many = 1, deployment.lanes[name].largest_backlog
+    """Return the largest backlog that is worked off in that time, perhaps none."""
+    fits, too_many = 0, deployment.lanes[name].largest_backlog
     while too_many - fits > 1:
         middle = (fits + too_many) // 2
         took = draining(deployment, name, middle)
