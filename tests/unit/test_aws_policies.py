@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from harness.iam import Need, Policy, denying, granting
 from harness.permissions import ATTACHED, FOLDER, NAMES, OF_BUCKETS, policies
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+
+from etl_core.errors import ConfigError
+from pipeline_processing.processors.get_s3_files import destination
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -315,6 +318,28 @@ NOBODY: Final = [
 def test_a_role_may_never(role: str) -> None:
     """All of a role's policies together: the page attaches them so, as `test_aws_documents` sees."""
     assert [] == [asked for asked in (*NEVER[role], *NOBODY) if granting(policies(role), asked)]
+
+
+SEGMENTS: Final = st.sampled_from(["a", "manifest", "catalog.json", "attachments", "employment_history", "."])
+
+
+@given(st.lists(SEGMENTS, max_size=3).map("/".join), SEGMENTS)
+@example("a/attachments", "a")
+@example("a", "attachments")
+def test_a_worker_writes_attachments_of_any_name_and_neither_catalog_nor_manifest(prefix: str, agency_id: str) -> None:
+    """No Deny could tell a catalog below `a/attachments` from an attachment of agency `a`: no prefix may be that."""
+    try:
+        prefix = destination.clean_prefix(prefix)
+    except ConfigError:
+        return
+    attachments = [
+        destination.attachment_key(prefix, agency_id, name) for name in ("catalog.json", "manifest/0.ndjson")
+    ]
+    published = [destination.catalog_key(prefix), destination.content_key(prefix, agency_id, "manifest", "0", "ndjson")]
+    assert [True, True, False, False] == [
+        bool(granting(policies("worker"), need("s3:PutObject", f"destination/{key}")))
+        for key in attachments + published
+    ]
 
 
 def test_an_operator_who_runs_the_doctor_is_lent_this_and_no_more() -> None:

@@ -145,3 +145,15 @@ def test_a_prefix_loses_its_outer_slashes(given_prefix: str, clean: str) -> None
 def test_a_prefix_that_climbs_or_has_holes_is_refused(prefix: str) -> None:
     with pytest.raises(ConfigError, match="empty or dot segment"):
         clean_prefix(prefix)
+
+
+@pytest.mark.parametrize("prefix", ["a/attachments", "attachments/b", "a/employment_history/b/"])
+def test_a_prefix_in_a_folder_of_copies_is_refused(prefix: str) -> None:
+    with pytest.raises(ConfigError, match="call no segment (attachments|employment_history)"):
+        clean_prefix(prefix)
+
+
+def test_an_agency_that_is_called_as_a_folder_of_copies_gets_another() -> None:
+    assert ["p/%61ttachments/", "p/%2561ttachments/"] == [
+        agency_folder("p", i) for i in ("attachments", "%61ttachments")
+    ]

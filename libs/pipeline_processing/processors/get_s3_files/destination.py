@@ -27,6 +27,8 @@ DIGEST_DIGITS: Final = 32
 _ESCAPED: Final = re.compile(r"%(?:25)*2E(?:%(?:25)*2E)?")
 """What `_segment` writes for a dot segment, and everything that it writes for something that looks so, at any depth."""
 _DOTS: Final = {".": "%2E", "..": "%2E%2E"}
+_COPIES: Final = {"attachments": "%61ttachments", "employment_history": "%65mployment_history"}
+"""Folders that workers may write into, by any name (docs/aws/worker.json): no catalog and no manifest may be in one."""
 
 
 class UnfitName(ValueError):  # noqa: N818 - it names the finding, and becomes a file's status
@@ -38,11 +40,17 @@ class UnfitName(ValueError):  # noqa: N818 - it names the finding, and becomes a
 
 
 def clean_prefix(prefix: str) -> str:
-    """Return ``prefix`` without slashes at its ends; ConfigError where it has empty or dot segments."""
+    """Return ``prefix`` without slashes at its ends; ConfigError for empty and dot segments, and folders of copies."""
     inner = prefix.strip("/")
     if inner and any(segment in {"", ".", ".."} for segment in inner.split("/")):
         raise ConfigError(
             f"{prefix!r} has an empty or dot segment", where="--destination-prefix", way_out="write it as a/b/c"
+        )
+    if taken := sorted(set(_COPIES) & set(inner.split("/"))):
+        raise ConfigError(
+            f"whoever may write attachments could write {catalog_key(inner)}, too",
+            where="--destination-prefix",
+            way_out=f"call no segment {' or '.join(taken)}",
         )
     return inner
 
@@ -54,7 +62,7 @@ def catalog_key(prefix: str) -> str:
 
 def agency_folder(prefix: str, agency_id: str) -> str:
     """Return the folder that everything of one agency is in; an id with a slash is still one segment."""
-    folder = _DOTS.get(agency_id, agency_id.replace("%", "%25").replace("/", "%2F"))
+    folder = (_DOTS | _COPIES).get(agency_id, agency_id.replace("%", "%25").replace("/", "%2F"))
     return f"{prefix}/{folder}/" if prefix else f"{folder}/"
 
 
