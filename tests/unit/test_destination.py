@@ -149,7 +149,7 @@ def test_a_prefix_that_climbs_or_has_holes_is_refused(prefix: str) -> None:
 
 @pytest.mark.parametrize("prefix", ["a/attachments", "attachments/b", "a/employment_history/b/"])
 def test_a_prefix_in_a_folder_of_copies_is_refused(prefix: str) -> None:
-    with pytest.raises(ConfigError, match="call no segment (attachments|employment_history)"):
+    with pytest.raises(ConfigError, match=r"call no segment (attachments|employment_history)"):
         clean_prefix(prefix)
 
 
