@@ -24,15 +24,6 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 log = structlog.get_logger(__name__)
 
 
-def heed_sigterm() -> None:
-    """Have SIGTERM interrupt this process as Ctrl-C does, until somebody takes the signals over.
-
-    To be called first of all: in a container this is process 1, and the kernel drops what that has no handler for.
-    """
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
 class StopSignals:
     """Within this context the first SIGTERM or SIGINT sets `requested`; the second ends the process at once (exit 130).
 

@@ -10,8 +10,9 @@ from datetime import timedelta
 
 import pytest
 
-from etl_core.lifecycle import StopSignals, heed_sigterm, leaving_within, unfinished
+from etl_core.lifecycle import StopSignals, leaving_within, unfinished
 from etl_core.testing.fake_clock import FakeClock
+from pipeline_processing.cli.exits import heed_sigterm
 
 SECOND = timedelta(seconds=1)
 

@@ -1,10 +1,12 @@
-"""The one place where errors become exit codes and one line on stderr."""
+"""The one place where errors become exit codes and one line on stderr, and where SIGTERM is first heard."""
 
 from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Final
 
 from etl_core.errors import ConfigError, EtlError
@@ -26,6 +28,15 @@ MEANINGS: Final = {
     PARTLY: "partly done: look at the report",
     INTERRUPTED: "interrupted",
 }
+
+
+def heed_sigterm() -> None:
+    """Have SIGTERM interrupt this process as Ctrl-C does, until somebody takes the signals over.
+
+    To be called first of all: in a container this is process 1, and the kernel drops what that has no handler for.
+    """
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def guarded(call: Callable[[], int]) -> int:

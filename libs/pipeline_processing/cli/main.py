@@ -15,11 +15,10 @@ from typing import TYPE_CHECKING, Final, cast
 
 from etl_core import memory
 from etl_core.errors import ConfigError
-from etl_core.lifecycle import heed_sigterm
 from pipeline_processing import __version__
 from pipeline_processing.arguments import Parser, typed_as
 from pipeline_processing.cli import get_s3_files
-from pipeline_processing.cli.exits import DONE, MEANINGS, USAGE, guarded
+from pipeline_processing.cli.exits import DONE, MEANINGS, USAGE, guarded, heed_sigterm
 from pipeline_processing.cli.terminal import print_json, print_table
 from pipeline_processing.jobs.registry import discover
 
