@@ -171,7 +171,7 @@ def _items(draw: DrawFn, deployment: Deployment, lane: str, *, calm: bool) -> Se
     processor = st.just(PROCESSORS[0]) if draw(st.booleans()) else st.sampled_from(["", *PROCESSORS])
     most = deployment.lanes[lane].largest_backlog
     kinds = [Fate.FAILS, Fate.KILLS] if calm else [Fate.FAILS, Fate.KILLS, Fate.EVICTS]
-    worst = [Fate.FAILS] * (attempts - 1) + [Fate.KILLS] * SPARE_RECEIVES
+    worst = [Fate.FAILS if calm else Fate.EVICTS] * (attempts - 1) + [Fate.KILLS] * SPARE_RECEIVES
     fates = st.just(worst) | st.lists(st.sampled_from(kinds), max_size=10)
     doubles = st.just(0) if calm else st.integers(0, 1)
     special = draw(st.lists(st.tuples(fates, st.sampled_from([0.1, 1.0]), doubles), max_size=min(most, 4)))
