@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 ROOT: Final = FOLDER.parents[1]
 PAGE: Final = (ROOT / "docs/aws.md").read_text()
 BLOCKS: Final = re.findall(r"^```bash\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-"""The commands, in their order: values, queues, buckets, roles by IRSA, by Pod Identity, before and after a check."""
+"""The commands, in their order: values, queues, buckets, roles by IRSA, by Pod Identity, one more lane, a role for it
+alone, before and after a check."""
 DOCUMENTS: Final = sorted(path.name for path in FOLDER.iterdir())
 TRUST: Final = ("trust-irsa.json", "trust-keda.json", "trust-pod-identity.json")
 LIFECYCLES: Final = ("lifecycle-control.json", "lifecycle-destination.json", "lifecycle-silver.json")
@@ -91,11 +92,13 @@ def test_the_page_says_what_every_placeholder_is() -> None:
 def made(local_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """The environment of clients, after all commands of the page have been run against the local endpoint."""
     calls = tmp_path_factory.mktemp("page") / "calls"
-    values, queues, buckets, roles, pod_identity, *check = BLOCKS
+    values, queues, buckets, roles, pod_identity, lane, alone, *check = BLOCKS
     local = f"{values}export Account=000000000000\n"
     definition = roles[: roles.index("\nrole ")]
+    making = queues[: queues.index("\nqueues ")]
+    more = f"{making}\n{definition}\n{lane}{alone}"
     elsewhere = pod_identity.replace("role pipeline-", "role pods-").replace('role "$KedaRole"', "role pods-keda")
-    for script in (f"{queues}{buckets}{roles}", f"{definition}\n{elsewhere}", "".join(check)):
+    for script in (f"{queues}{buckets}{roles}", f"{definition}\n{elsewhere}", more, "".join(check)):
         ran = bash(f"{NOTE}{local}{script}", AWS_CALLS=str(calls))
         assert 0 == ran.returncode, ran.stderr
     environment = {**local_stack.environment, "AWS_DEFAULT_REGION": "eu-central-1"}
@@ -221,7 +224,54 @@ def test_the_documented_roles_have_their_trust_and_the_policies_that_scenarios_h
     for name, trust in ((f"pipeline-{role}", by_irsa), (f"pods-{role}", by_pods)):
         trusted = iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"]
         assert filled(trust, **values) == trusted
-        assert names == sorted(iam.list_role_policies(RoleName=name)["PolicyNames"])
+        attached = iam.list_role_policies(RoleName=name)["PolicyNames"]
+        assert names == sorted(policy for policy in attached if not policy.endswith("-hours"))
+
+
+HOURS: Final = {"Account": "000000000000"} | {
+    f"{lane}{queue}": f"pipeline-hours{end}"
+    for lane in ("Live", "Backfill")
+    for queue, end in (("Queue", ""), ("DeadLetterQueue", "-dlq"))
+}
+
+
+def _of_queues(document: Any) -> list[tuple[str, list[str]]]:  # noqa: ANN401 - JSON
+    return [(it["Sid"], sorted(set(it["Resource"]))) for it in document["Statement"] if "sqs:" in str(it["Action"])]
+
+
+@pytest.mark.parametrize("role", ["controller", "worker", "operator", "monitor", "keda"])
+def test_one_more_lane_gives_each_role_on_its_queues_what_it_has_on_the_others(
+    role: str, made: Mapping[str, str]
+) -> None:
+    iam = client("iam", made)
+    given = iam.get_role_policy(RoleName=f"pipeline-{role}", PolicyName=f"{role}-hours")["PolicyDocument"]
+    wanted = _of_queues(filled(f"{role}.json", **HOURS))
+    assert wanted
+    assert wanted == [(it["Sid"], it["Resource"]) for it in given["Statement"]]
+
+
+def test_a_lane_may_have_a_role_that_works_on_it_alone(made: Mapping[str, str]) -> None:
+    given = client("iam", made).get_role_policy(RoleName="pipeline-hours", PolicyName="worker")["PolicyDocument"]
+    assert filled("worker.json", **HOURS) == given
+    assert "pipeline-live" not in json.dumps(given)
+
+
+def test_one_more_lanes_queues_are_those_of_the_others(made: Mapping[str, str]) -> None:
+    sqs = client("sqs", made)
+    live, hours = (
+        sqs.get_queue_attributes(
+            QueueUrl=sqs.get_queue_url(QueueName=f"pipeline-{lane}")["QueueUrl"], AttributeNames=["All"]
+        )["Attributes"]
+        for lane in ("live", "hours")
+    )
+    own = {"QueueArn", "RedrivePolicy", "CreatedTimestamp", "LastModifiedTimestamp"}
+    assert {name: value for name, value in live.items() if name not in own} == {
+        name: value for name, value in hours.items() if name not in own
+    }
+    assert (
+        "arn:aws:sqs:eu-central-1:000000000000:pipeline-hours-dlq"
+        == json.loads(hours["RedrivePolicy"])["deadLetterTargetArn"]
+    )
 
 
 def test_the_page_makes_every_role_that_pods_have() -> None:
