@@ -141,6 +141,16 @@ def test_options_do_not_overrule_what_the_chart_gives_a_controller(
     assert message in refusal(varied, {"schedules": [{**RUN, "options": options}]})
 
 
+@pytest.mark.parametrize(
+    "over",
+    [{"command": ["controller", "run"], "args": ["x", "--run-id=a"]}, {"command": ["controller"], "args": ["run"]}],
+)
+def test_a_command_does_not_go_round_the_run_that_the_chart_gives_each_job(
+    varied: Varied, over: dict[str, list[str]]
+) -> None:
+    assert "schedule a: command may not be controller run: say job" in refusal(varied, {"schedules": [COMMAND | over]})
+
+
 def test_a_schedule_keeps_options_that_the_chart_does_not_give(varied: Varied) -> None:
     options = ["--tolerate-failures", "1%", "--timeout=10h", "-"]
     assert varied.text({"schedules": [{**RUN, "options": options}]})

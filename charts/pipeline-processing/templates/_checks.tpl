@@ -162,6 +162,9 @@
 {{- if eq (empty $schedule.job) (empty $schedule.command) }}
 - {{ $what }}: say either job, for `controller run`, or command, for any other
 {{- end -}}
+{{- if hasPrefix "controller run " (printf "%s " (concat ($schedule.command | default list) ($schedule.args | default list) | join " ")) }}
+- {{ $what }}: command may not be controller run: say job, and the chart gives each Job a run of its own
+{{- end -}}
 {{- range $option := $schedule.options -}}
 {{- $name := splitList "=" $option | first -}}
 {{- range $given, $why := dict "--run-id" "the chart gives each Job its own" "--lane" "set the schedule's lane" "--mode" "its items are the fleet's" -}}
