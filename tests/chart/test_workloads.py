@@ -305,7 +305,7 @@ def test_big_numbers_are_written_out(varied: Varied) -> None:
                 "aws eks create-pod-identity-association --cluster-name CLUSTER --role-arn WORKER_ROLE_ARN",
                 "kubectl -n fleet create job doctor --from=cronjob/pipeline-pipeline-processing-operator && \\\n",
                 "exec job/doctor -- pipeline-processing doctor --without backfill --without database; \\\n",
-                "pipeline-processing manifest get_s3_files --release pipeline --namespace fleet --image 1111",
+                "pipeline-processing manifest get_s3_files --release pipeline --name pipeline-pipeline-processing-",
             ],
         ),
         (
@@ -314,7 +314,7 @@ def test_big_numbers_are_written_out(varied: Varied) -> None:
             [
                 "kubectl -n fleet get scaledobjects,scaledjobs,pods -l app.kubernetes.io/instance=pipeline",
                 "kubectl -n fleet exec job/doctor -- pipeline-processing doctor; \\\n",
-                "kubectl -n fleet create job first-run --from=cronjob/pipeline-pipeline-processing-attachments",
+                "kubectl -n fleet create job pipeline-pipeline-processing-first-run --from=cronjob/",
             ],
         ),
         (
