@@ -93,6 +93,10 @@ def test_the_environment_of_whoever_reads_it_is_no_part_of_it(monkeypatch: pytes
         ({"settings": {"PIPELINE_WORKER_CONCURRENCY": 9}}, "PIPELINE_WORKER_CONCURRENCY is not for settings"),
         ({"pools": [{"name": "a", "lane": "live", "settings": {"pipeline_pool": "b"}}]}, "pipeline_pool is not for"),
         ({"pools": [{"name": "a", "lane": "live", "typicalItem": "3m"}]}, "typicalItem is longer than longestItem"),
+        (
+            {"pools": [{"name": "a", "lane": "live", "processors": {"x": 1}, "scaling": {"scaleOnInFlight": False}}]},
+            "pool a: scaling.scaleOnInFlight must be true",
+        ),
         ({"pools": [{"name": "a", "lane": "live", "concurrency": 10**400}]}, "pools[a].concurrency"),
         ({"lanes": {"live": {"largestBacklog": 10**21}}}, "lanes.live.largestBacklog"),
         ({"schedules": [{"name": "s", "job": "j", "cron": "@daily", "options": ["--run-id", "x"]}]}, "--run-id"),
@@ -111,6 +115,7 @@ def test_the_environment_of_whoever_reads_it_is_no_part_of_it(monkeypatch: pytes
         ),
         ({"settings": {"PIPELINE_LEASE": "x"}, "pools": [{"name": "a", "lane": "live"}]}, "PIPELINE_LEASE: 'x' is not"),
         ({"schedules": [{"name": "s", "job": "j", "cron": "@daily", "lane": "l"}]}, "schedule s: there is no lane 'l'"),
+        ({"schedules": [{"name": "s", "cron": "@daily", "command": ["controller", "run", "j"]}]}, "give it the job"),
         ({"schedules": [{"name": "s", "cron": "@daily"}]}, "schedule s: give it a job, or a command"),
         (
             {"pools": [{"name": "a", "lane": "live", "scaling": {"kind": "job", "min": 1}}]},

@@ -90,12 +90,21 @@ BUCKETS = "settings: {PIPELINE_SOURCE_BUCKET: s, PIPELINE_DESTINATION_BUCKET: d}
 @pytest.mark.parametrize(
     ("what", "state", "words"),
     [
-        (f"job: get_s3_files, args: [--all-agencies], {BUCKETS}", "ok", "takes its args: --all-agencies"),
+        (
+            f"job: get_s3_files, args: [--all-agencies], {BUCKETS}",
+            "ok",
+            "it is understood: get_s3_files --all-agencies",
+        ),
         ("job: get_s3_files, args: [--all-agencies]", "fault", "no source bucket"),
         (f"job: get_s3_files, args: [--all-agencys], {BUCKETS}", "fault", "did you mean --all-agencies?"),
         ("job: get_s3_file", "fault", "there is no job 'get_s3_file'"),
         ("job: bronze_to_silver, args: [--dataset, x]", "fault", "whose files?"),
-        ("command: [controller, reconcile]", "skipped", "`controller reconcile` is not tried"),
+        ("command: [controller, reconcile]", "ok", "it is understood: controller reconcile"),
+        ("command: [run, vacuum]", "fault", "which dataset?"),
+        ("command: [run, vacuum], args: [--, --dataset, x, --yes]", "skipped", "its contract is read in the cluster"),
+        ("command: [controler, reconcile]", "fault", "there is no command 'controler'"),
+        ("command: [dlq, redrive, --everything]", "fault", "unrecognized option --everything"),
+        ("command: [local, up]", "skipped", "only the pod can check what local is given"),
     ],
 )
 def test_a_scheduled_job_reads_its_arguments_with_its_schedules_settings_alone(

@@ -175,6 +175,12 @@ def _refuse_strays(deployment: Deployment, where: str) -> None:
         if pool.typical_item > pool.longest_item
     ]
     faults += [
+        # Scale-ins would give back what waits for its turn, again and again: found in the simulation.
+        f"pool {pool.name}: scaling.scaleOnInFlight must be true where processors have fewer places than concurrency"
+        for pool in deployment.pools
+        if pool.places < pool.concurrency and not pool.scaling.scale_on_in_flight and pool.scaling.kind != "fixed"
+    ]
+    faults += [
         f"schedule {one.name}: options may not hold {option}: each run has its own"
         for one in deployment.schedules
         for option in one.options
@@ -183,6 +189,10 @@ def _refuse_strays(deployment: Deployment, where: str) -> None:
     for one in deployment.schedules:
         if bool(one.job) == bool(one.command):
             faults.append(f"schedule {one.name}: give it a job, or a command, one of both")
+        if one.command[:2] == ("controller", "run"):
+            faults.append(
+                f"schedule {one.name}: give it the job, not the command: a job's runs are called by their Jobs"
+            )
     parts: tuple[Pool | Schedule, ...] = (*deployment.pools, *deployment.schedules)
     times = [partial(check_cron, one.cron, where=f"schedule {one.name}") for one in deployment.schedules]
     try:

@@ -112,7 +112,8 @@ class JobScaling(Part):
 
     rollout_strategy: Literal["gradual", "immediate"] = "gradual"
     active_deadline_seconds: Positive = 14_400
-    backoff_limit: Count = 0
+    backoff_limit: Annotated[int, Field(ge=0, le=0)] = 0
+    """None: a second pod would begin with what is left of the first one's deadline; KEDA starts a fresh job."""
 
 
 class Scaling(Part):
