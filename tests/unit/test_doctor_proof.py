@@ -101,7 +101,7 @@ BUCKETS = "settings: {PIPELINE_SOURCE_BUCKET: s, PIPELINE_DESTINATION_BUCKET: d}
         ("job: bronze_to_silver, args: [--dataset, x]", "fault", "whose files?"),
         ("command: [controller, reconcile]", "ok", "it is understood: controller reconcile"),
         ("command: [run, vacuum]", "fault", "which dataset?"),
-        ("command: [run, vacuum], args: [--, --dataset, x, --yes]", "skipped", "its contract is read in the cluster"),
+        ("command: [run, vacuum], args: [--, --dataset, x, --yes]", "ok", "understood: run vacuum -- --dataset x"),
         ("command: [controler, reconcile]", "fault", "there is no command 'controler'"),
         ("command: [dlq, redrive, --everything]", "fault", "unrecognized option --everything"),
         ("command: [local, up]", "skipped", "only the pod can check what local is given"),
