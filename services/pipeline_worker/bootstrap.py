@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import difflib
 import os
 import random
 import socket
@@ -26,7 +25,7 @@ from pipeline_processing.control import Control
 from pipeline_processing.deployment import as_running
 from pipeline_processing.deployment.documents import from_document
 from pipeline_processing.executor import Executor
-from pipeline_processing.jobs.registry import discover
+from pipeline_processing.jobs.registry import discover, no_processor
 from pipeline_processing.layout import runs_prefix
 from pipeline_processing.messages import Claim
 from pipeline_processing.runs import Cancellations
@@ -142,20 +141,9 @@ def load_processors(services: ServiceHandler) -> dict[str, Processor]:
     registry = discover()
     for fault in registry.faults:
         log.warning("job.faulty", error=fault)
-    processors: dict[str, Processor] = {}
-    for name in registry.jobs:
-        try:
-            job = registry.load(name)
-        except ConfigError as error:
-            log.info("job.not_for_workers", job=name, reason=str(error))
-            continue
-        for processor in job.processors(services):
-            # Jobs may share a processor, as a backfill does with the job that it repeats.
-            if processors.setdefault(processor.name, processor) is not processor:
-                raise ConfigError(
-                    f"two jobs have a processor {processor.name}", where=name, way_out="give one of them another name"
-                )
-    return processors
+    return registry.processors(
+        services, without=lambda name, reason: log.info("job.not_for_workers", job=name, reason=str(reason))
+    )
 
 
 async def _queues(options: argparse.Namespace, services: ServiceHandler) -> tuple[Queue, Queue]:
@@ -243,12 +231,7 @@ def _limits(options: argparse.Namespace, settings: Settings, processors: Mapping
     per_processor = dict(options.processor_concurrency)
     for name in per_processor:
         if name not in processors:
-            near = difflib.get_close_matches(name, processors, n=1)
-            raise ConfigError(
-                f"there is no processor {name!r}",
-                where="--processor-concurrency",
-                way_out=f"did you mean {near[0]}?" if near else "one of " + ", ".join(sorted(processors)),
-            )
+            raise no_processor(name, processors, where="--processor-concurrency")
     return Limits(
         lease=settings.lease,
         wait=settings.receive_wait,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import shlex
-from contextlib import redirect_stderr, suppress
+from contextlib import redirect_stderr
 from datetime import timedelta
 from io import StringIO
 from typing import TYPE_CHECKING, Final
@@ -16,7 +15,7 @@ from pipeline_processing.cli.checks import Check
 from pipeline_processing.cli.manifest_checks import check_command
 from pipeline_processing.deployment import settings_from
 from pipeline_processing.deployment.documents import from_chart, from_document
-from pipeline_processing.jobs.registry import discover
+from pipeline_processing.jobs.registry import discover, no_processor
 from pipeline_processing.safety import RULES
 from pipeline_processing.safety.finding import roughly
 from pipeline_processing.safety.lanes import draining, retrying
@@ -53,21 +52,11 @@ def _processors(deployment: Deployment, registry: Registry) -> Iterator[Check]:
     limited = {pool.name: pool.processors for pool in deployment.pools if pool.processors}
     if not limited:
         return
-    known: set[str] = set()
-    for name in registry.jobs:
-        with suppress(ConfigError):  # a job that only runs in its own process has none
-            job = registry.load(name)
-            known |= {processor.name for processor in job.processors(ServiceHandler(settings_from({}, where="")))}
+    known = registry.processors(ServiceHandler(settings_from({}, where="")))
     for pool, limits in limited.items():
-        for name in limits:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                yield Check(
-                    f"pool {pool}: processors",
-                    "fault",
-                    f"there is no processor {name!r}",
-                    f"did you mean {near[0]}?" if near else f"one of {', '.join(sorted(known))}",
-                )
+        for name in (name for name in limits if name not in known):
+            error = no_processor(name, known, where=f"pool {pool}: processors")
+            yield Check(error.where, "fault", error.what, error.way_out)
 
 
 def _runs(deployment: Deployment, registry: Registry) -> Iterator[Check]:

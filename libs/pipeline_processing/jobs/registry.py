@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING, Final, cast
 from etl_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pipeline_processing.job import Job
+    from pipeline_processing.model import Processor
+    from pipeline_processing.service_handler import ServiceHandler
 
 PACKAGE: Final = "pipeline_processing.jobs"
 """The package whose modules are jobs; the entry-point group of other distributions' jobs has the same name."""
@@ -59,6 +63,30 @@ class Registry:
             )
         return cast("Job", definition())
 
+    def processors(
+        self, services: ServiceHandler, *, without: Callable[[str, ConfigError], object] = lambda _name, _reason: None
+    ) -> dict[str, Processor]:
+        """Return the processors of every job by name; ConfigError where two jobs claim one.
+
+        A job that only runs in its own process has none: ``without`` is told its name and the reason.
+        """
+        processors: dict[str, Processor] = {}
+        for name in self.jobs:
+            try:
+                job = self.load(name)
+            except ConfigError as reason:
+                without(name, reason)
+                continue
+            for processor in job.processors(services):
+                # Jobs may share a processor, as a backfill does with the job that it repeats.
+                if processors.setdefault(processor.name, processor) is not processor:
+                    raise ConfigError(
+                        f"two jobs have a processor {processor.name}",
+                        where=name,
+                        way_out="give one of them another name",
+                    )
+        return processors
+
     def _way_out(self, name: str) -> str:
         for fault in self.faults:
             if fault.partition(":")[0].rpartition(".")[2] == name:
@@ -67,6 +95,13 @@ class Registry:
         return (
             f"did you mean {meant[0]}?" if meant else "`pipeline-processing jobs` lists them: " + ", ".join(self.jobs)
         )
+
+
+def no_processor(name: str, known: Collection[str], *, where: str) -> ConfigError:
+    """Return the error for a processor that there is not, with what may have been meant."""
+    near = difflib.get_close_matches(name, known, n=1)
+    way_out = f"did you mean {near[0]}?" if near else "one of " + ", ".join(sorted(known))
+    return ConfigError(f"there is no processor {name!r}", where=where, way_out=way_out)
 
 
 class _NotAJob(Exception):  # noqa: N818 - never leaves this module

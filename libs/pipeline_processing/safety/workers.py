@@ -145,7 +145,7 @@ def _turns_are_short(deployment: Deployment) -> Iterator[Breach]:
         for name, places in pool.processors.items():
             if places < pool.concurrency:
                 yield Breach(
-                    f"pool {pool.name}",
+                    _of(pool),
                     f"of {pool.concurrency} items that a pod holds, only {places} of {name} are worked on",
                     f"set concurrency to {places}, or give {name} a lane of its own, where that lane is all {name}",
                 )
